@@ -1,0 +1,1 @@
+"""What people run: the explorer and the `interp` command. Thin calls into `interp` and `probes`."""

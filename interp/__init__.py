@@ -1,0 +1,74 @@
+"""Train, open and explain Transformer language models, with the evidence for every explanation.
+
+The public names below are imported where they live on first use, so that `import interp` loads
+no torch and takes milliseconds.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from interp.errors import (
+    CacheError,
+    ConfigError,
+    HookError,
+    InputError,
+    InterpError,
+    LoadError,
+    UnsupportedModelError,
+)
+
+if TYPE_CHECKING:
+    from interp.explain import Attribution, Target, attribute
+    from interp.model.config import RopeScaling, TransformerConfig
+    from interp.model.tap import NO_TAP, Tap
+    from interp.model.transformer import HookedTransformer
+    from interp.pretrained import load
+
+__version__ = "0.1.0"
+
+# Public name -> the module that defines it; the imports above tell type checkers the same.
+_HOME = {
+    "Attribution": "interp.explain",
+    "HookedTransformer": "interp.model.transformer",
+    "NO_TAP": "interp.model.tap",
+    "RopeScaling": "interp.model.config",
+    "Tap": "interp.model.tap",
+    "Target": "interp.explain",
+    "TransformerConfig": "interp.model.config",
+    "attribute": "interp.explain",
+    "load": "interp.pretrained",
+}
+
+__all__ = [
+    "NO_TAP",
+    "Attribution",
+    "CacheError",
+    "ConfigError",
+    "HookError",
+    "HookedTransformer",
+    "InputError",
+    "InterpError",
+    "LoadError",
+    "RopeScaling",
+    "Tap",
+    "Target",
+    "TransformerConfig",
+    "UnsupportedModelError",
+    "__version__",
+    "attribute",
+    "load",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value  # the next look-up does not come here
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,1 @@
+"""Text and its preparation: cleaning, privacy scrub, tokenizers, corpora and tasks."""

@@ -1,0 +1,1 @@
+"""The model: configuration, components, the hooked Transformer, taps, cache and generation."""

@@ -1,0 +1,1 @@
+"""Other people's checkpoints and folders written here, opened as one kind of model."""
