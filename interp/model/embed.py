@@ -1,0 +1,86 @@
+"""From token ids to the stream that enters the first block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from interp.model.config import TransformerConfig
+from interp.model.hook_points import HookPoint, scoped
+from interp.model.norm import Norm
+from interp.model.positions import sinusoidal_table
+from interp.model.tap import NO_TAP, TapLike
+
+
+class Positions(nn.Module):
+    """A table of one vector per position, learned or sinusoidal."""
+
+    weight: Tensor
+
+    def __init__(self, cfg: TransformerConfig):
+        super().__init__()
+        if cfg.positional_embedding_type == "standard":
+            self.weight = nn.Parameter(torch.empty(cfg.n_ctx, cfg.d_model))
+        else:
+            table = sinusoidal_table(cfg.n_ctx, cfg.d_model)
+            self.register_buffer("weight", table, persistent=False)
+
+    def forward(self, position_ids: Tensor) -> Tensor:
+        """[batch or 1, pos] -> [batch or 1, pos, d_model]"""
+        return F.embedding(position_ids, self.weight)
+
+
+class Input(nn.Module):
+    """Token, position and segment embeddings, summed; BERT then normalises the sum.
+
+    The token table itself is given to `forward`, since encoder and decoder share one.
+    """
+
+    def __init__(self, cfg: TransformerConfig):
+        super().__init__()
+        self.scale = cfg.embed_scale
+        self.dropout = cfg.dropout
+        table = cfg.positional_embedding_type in ("standard", "sinusoidal")
+        self.positions = Positions(cfg) if table else None
+        self.segments = nn.Embedding(cfg.n_segments, cfg.d_model) if cfg.n_segments else None
+        self.ln = Norm.from_config(cfg) if cfg.embed_norm else None
+
+    def forward(
+        self,
+        embedded: Tensor,
+        position_ids: Tensor,
+        token_type_ids: Tensor | None = None,
+        tap: TapLike = NO_TAP,
+    ) -> Tensor:
+        """[batch, pos, d_model] of tokens -> [batch, pos, d_model].
+
+        Args:
+            embedded: rows of the token table.
+            position_ids: [batch or 1, pos].
+            token_type_ids: [batch, pos] segment ids; None means segment 0 throughout.
+        """
+        resid = tap("hook_embed", embedded if self.scale == 1.0 else embedded * self.scale)
+        if self.positions is not None:
+            position = self.positions(position_ids).to(resid.dtype)
+            resid = resid + tap("hook_pos_embed", position.expand_as(resid))
+        if self.segments is not None:
+            if token_type_ids is None:
+                token_type_ids = position_ids.new_zeros(resid.shape[:2])
+            resid = resid + tap("hook_token_type_embed", self.segments(token_type_ids))
+        if self.ln is not None:
+            resid = tap("hook_full_embed", self.ln(resid, tap.scope("embed.ln")))
+        return F.dropout(resid, self.dropout) if self.training and self.dropout else resid
+
+    def hook_points(self) -> Iterator[HookPoint]:
+        stream = "batch pos d_model"
+        yield HookPoint("hook_embed", stream, "the embedding of the tokens")
+        if self.positions is not None:
+            yield HookPoint("hook_pos_embed", stream, "the embedding of the positions")
+        if self.segments is not None:
+            yield HookPoint("hook_token_type_embed", stream, "the embedding of the segments")
+        if self.ln is not None:
+            yield from scoped("embed.ln", self.ln.hook_points())
+            yield HookPoint("hook_full_embed", stream, "the normalised sum of the embeddings")

@@ -1,0 +1,196 @@
+"""What a forward pass is given, checked: the one place where bad input is refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from interp.errors import InputError
+
+if TYPE_CHECKING:
+    from interp.model.kv_cache import KeyValueCache
+    from interp.model.transformer import HookedTransformer
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A checked batch.
+
+    Attributes:
+        tokens: [batch, pos]; of an encoder-decoder, the source.
+        mask: [batch, pos], True for real tokens; None if all are.
+        decoder_tokens, decoder_mask: the target side of an encoder-decoder.
+        embedded: [batch, pos, d_model] in place of rows of the token table (source side).
+        resid: [batch, pos, d_model], the stream to start a later block from.
+        first: position of the first token, behind those in a key-value cache.
+    """
+
+    tokens: Tensor | None
+    mask: Tensor | None = None
+    token_type_ids: Tensor | None = None
+    decoder_tokens: Tensor | None = None
+    decoder_mask: Tensor | None = None
+    embedded: Tensor | None = None
+    resid: Tensor | None = None
+    explicit_position_ids: Tensor | None = None
+    first: int | Tensor = 0
+
+    def of(self, stack: str) -> tuple[Tensor | None, Tensor | None]:
+        """Tokens and mask of a stack."""
+        if stack == "decoder":
+            return self.decoder_tokens, self.decoder_mask
+        return self.tokens, self.mask
+
+    def position_ids(self, stack: str) -> Tensor:
+        """[batch or 1, pos]: padding does not count, so a padded text keeps its positions."""
+        if stack != "decoder" and self.explicit_position_ids is not None:
+            return self.explicit_position_ids
+        tokens, mask = self.of(stack)
+        like = self.resid if self.resid is not None and stack != "encoder" else tokens
+        if like is None:
+            like = self.embedded
+        assert like is not None
+        first = self.first if stack != "encoder" else 0
+        if mask is None:
+            ids = torch.arange(like.shape[1], device=like.device)[None]
+            return ids if isinstance(first, int) and first == 0 else ids + first
+        return (mask.long().cumsum(1) - 1).clamp(min=0) + first
+
+
+def read_inputs(
+    model: HookedTransformer,
+    tokens: Tensor | str | list[str] | None,
+    *,
+    input_ids: Tensor | None = None,
+    attention_mask: Tensor | None = None,
+    token_type_ids: Tensor | None = None,
+    position_ids: Tensor | None = None,
+    inputs_embeds: Tensor | None = None,
+    decoder_tokens: Tensor | str | list[str] | None = None,
+    decoder_input_ids: Tensor | None = None,
+    decoder_attention_mask: Tensor | None = None,
+    prepend_bos: bool | None = None,
+    padding_side: str | None = None,
+    start_at_layer: int | None = None,
+    past: KeyValueCache | None = None,
+) -> Inputs:
+    """Checks and completes the inputs of `forward`; texts become tokens here."""
+    cfg = model.cfg
+    tokens = input_ids if tokens is None else tokens
+    decoder_tokens = decoder_input_ids if decoder_tokens is None else decoder_tokens
+    if isinstance(tokens, (str, list)):
+        tokens, attention_mask = model.to_tokens_and_mask(
+            tokens, prepend_bos=prepend_bos, padding_side=padding_side
+        )
+    if isinstance(decoder_tokens, (str, list)):
+        decoder_tokens, decoder_attention_mask = model.decoder_tokens_and_mask(decoder_tokens)
+    first: int | Tensor = 0
+    if past is not None and past.length:
+        # A row's next position is the number of its real tokens so far.
+        first = past.length if past.mask is None else past.mask.long().sum(1, keepdim=True)
+    if start_at_layer:
+        resid = _stream(model, tokens)
+        mask = _mask(attention_mask, resid)
+        if cfg.shape == "encoder_decoder":
+            raise InputError(
+                "start_at_layer needs the encoder's output too, for an encoder-decoder: "
+                "use `resume(cache, layer)`."
+            )
+        return Inputs(None, mask, resid=resid, explicit_position_ids=position_ids, first=first)
+    used = 0 if past is None else past.length
+    decoder = cfg.shape == "encoder_decoder"
+    ids = inputs_embeds if inputs_embeds is not None else _tokens(model, tokens, "tokens")
+    _check_length(model, ids.shape[1] + (0 if decoder else used))
+    mask = _mask(attention_mask, ids)
+    target, target_mask = None, None
+    if decoder:
+        target = _target(model, ids, decoder_tokens)
+        _check_length(model, target.shape[1] + used)
+        target_mask = _mask(decoder_attention_mask, target)
+    return Inputs(
+        None if inputs_embeds is not None else ids,
+        mask,
+        token_type_ids,
+        target,
+        target_mask,
+        embedded=inputs_embeds,
+        explicit_position_ids=position_ids,
+        first=first,
+    )
+
+
+def _tokens(model: HookedTransformer, tokens: Any, what: str) -> Tensor:
+    if not isinstance(tokens, Tensor):
+        raise InputError(
+            f"{what} is {type(tokens).__name__}; give ids as a tensor [batch, pos], or text."
+        )
+    if tokens.ndim == 1:
+        tokens = tokens[None]
+    if tokens.ndim != 2 or tokens.is_floating_point() or tokens.dtype == torch.bool:
+        raise InputError(
+            f"{what} has shape {list(tokens.shape)} and dtype {tokens.dtype}; "
+            "it must be whole numbers [batch, pos]."
+        )
+    if tokens.numel() == 0:
+        raise InputError(f"{what} is empty; a forward needs at least one token.")
+    # On a GPU the check would wait for the device at every step; there the embedding's own
+    # device-side assertion remains.
+    if not torch.compiler.is_compiling() and tokens.device.type == "cpu":
+        low, high = (int(bound) for bound in tokens.aminmax())
+        if low < 0 or high >= model.cfg.d_vocab:
+            raise InputError(
+                f"{what} has the id {low if low < 0 else high}; the vocabulary has the ids 0 to "
+                f"{model.cfg.d_vocab - 1}. Was the text encoded with another tokenizer?"
+            )
+    return tokens
+
+
+def _target(model: HookedTransformer, source: Tensor, tokens: Any) -> Tensor:
+    """The decoder's tokens; by default the start token alone."""
+    if tokens is not None:
+        return _tokens(model, tokens, "decoder_tokens")
+    start = model.cfg.decoder_start_token_id
+    if start is None:
+        raise InputError(
+            "An encoder-decoder needs decoder_tokens, and its configuration names no "
+            "decoder_start_token_id to begin with."
+        )
+    return torch.full((source.shape[0], 1), start, dtype=torch.long, device=source.device)
+
+
+def _stream(model: HookedTransformer, resid: Any) -> Tensor:
+    d_model = model.cfg.d_model
+    if not isinstance(resid, Tensor) or resid.ndim != 3 or resid.shape[-1] != d_model:
+        found = list(resid.shape) if isinstance(resid, Tensor) else type(resid).__name__
+        raise InputError(
+            f"start_at_layer takes the stream [batch, pos, {d_model}] in place of tokens, "
+            f"not {found}."
+        )
+    return resid
+
+
+def _mask(mask: Any, like: Tensor) -> Tensor | None:
+    if mask is None:
+        return None
+    expected = list(like.shape[:2])
+    if not isinstance(mask, Tensor) or list(mask.shape) != expected:
+        found = list(mask.shape) if isinstance(mask, Tensor) else type(mask).__name__
+        raise InputError(
+            f"The attention mask has shape {found}; the tokens need {expected}, "
+            "1 for real tokens and 0 for padding."
+        )
+    mask = mask.bool()
+    if not torch.compiler.is_compiling() and mask.device.type == "cpu" and not mask.any(1).all():
+        raise InputError("The attention mask hides a whole row; each text needs a real token.")
+    return mask
+
+
+def _check_length(model: HookedTransformer, length: int) -> None:
+    if length > model.cfg.n_ctx:
+        raise InputError(
+            f"The text has {length} tokens; the model's context holds {model.cfg.n_ctx}. "
+            "Shorten it, or pass `truncate=True` to `to_tokens`."
+        )

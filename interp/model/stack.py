@@ -1,0 +1,174 @@
+"""A stack of blocks with its embeddings and masks: the whole of a decoder or encoder, or one half
+of an encoder-decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from interp.model.attention import Memory
+from interp.model.block import Block
+from interp.model.config import TransformerConfig
+from interp.model.embed import Input
+from interp.model.hook_points import HookPoint, scoped
+from interp.model.mask import Mask, Surroundings, attention_mask
+from interp.model.norm import Norm
+from interp.model.positions import Alibi, RelativeBias, Rotary
+from interp.model.tap import NO_TAP, Tap, TapLike
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The modules of one stack, gathered from the model that owns them.
+
+    Attributes:
+        name: prefix of its blocks: `blocks`, `encoder` or `decoder`.
+        norm_name: name of the final norm.
+        input_prefix: prefix of its embedding points, "" or `decoder`.
+    """
+
+    cfg: TransformerConfig
+    name: str
+    norm_name: str
+    input_prefix: str
+    causal: bool
+    embed: nn.Embedding
+    input: Input
+    blocks: Sequence[Block]
+    ln_final: Norm | None
+    rotary: Rotary | None
+    bias: RelativeBias | Alibi | None
+
+    def begin(
+        self,
+        tokens: Tensor | None,
+        position_ids: Tensor,
+        token_type_ids: Tensor | None = None,
+        tap: Tap = NO_TAP,
+        embedded: Tensor | None = None,
+    ) -> Tensor:
+        """[batch, pos] -> the stream that enters block 0, [batch, pos, d_model]."""
+        scope: TapLike = tap.scope(self.input_prefix) if self.input_prefix else tap
+        if embedded is None:
+            assert tokens is not None
+            embedded = self.embed(tokens)
+        out: Tensor = self.input(embedded, position_ids, token_type_ids, scope)
+        return out
+
+    def surroundings(
+        self,
+        position_ids: Tensor,
+        n_key: int,
+        keys: Tensor | None,
+        dtype: torch.dtype,
+        memory: Tensor | None = None,
+        memory_keys: Tensor | None = None,
+    ) -> Surroundings:
+        """Masks, biases and rotation for the last positions of `n_key`.
+
+        Args:
+            position_ids: [batch or 1, pos] of the positions to compute.
+            keys: [batch, key_pos], True for real tokens; None if all are.
+            memory, memory_keys: the encoder's output and which of it is real.
+        """
+        n_query, device = position_ids.shape[1], position_ids.device
+        bias = None
+        if self.bias is not None:
+            bias = self.bias(n_query, n_key, n_key - n_query)
+
+        def mask(window: int) -> Mask:
+            return attention_mask(
+                n_query,
+                n_key,
+                causal=self.causal,
+                device=device,
+                dtype=dtype,
+                window=window,
+                keys=keys,
+                bias=bias,
+            )
+
+        masks = {"global": mask(0)}
+        if self.cfg.use_local_attn:
+            masks["local"] = mask(self.cfg.window_size)
+        memory_mask = None
+        if memory is not None:
+            memory_mask = attention_mask(
+                n_query,
+                memory.shape[1],
+                causal=False,
+                device=device,
+                dtype=dtype,
+                keys=memory_keys,
+            )
+        rotation = None if self.rotary is None else self.rotary(position_ids, dtype)
+        return Surroundings(masks, rotation, memory, memory_mask)
+
+    def run(
+        self,
+        resid: Tensor,
+        around: Surroundings,
+        tap: Tap = NO_TAP,
+        *,
+        start: int = 0,
+        stop: int | None = None,
+        memories: Sequence[Memory] | None = None,
+        source_memories: Sequence[Memory] | None = None,
+        keep: list[Tensor] | None = None,
+    ) -> Tensor:
+        """The stream after blocks `start` to `stop`, [batch, pos, d_model].
+
+        Args:
+            memories, source_memories: keys and values from earlier forwards, one per block.
+            keep: receives the stream that enters each block, and the one that leaves the last.
+        """
+        for i in range(start, len(self.blocks) if stop is None else stop):
+            if keep is not None:
+                keep.append(resid.detach())
+            resid = self.blocks[i](
+                resid,
+                around,
+                tap.scope(f"{self.name}.{i}"),
+                None if memories is None else memories[i],
+                None if source_memories is None else source_memories[i],
+            )
+        if keep is not None:
+            keep.append(resid.detach())
+        return resid
+
+    def finish(self, resid: Tensor, tap: Tap = NO_TAP) -> Tensor:
+        """The final norm, where there is one."""
+        if self.ln_final is None:
+            return resid
+        out: Tensor = self.ln_final(resid, tap.scope(self.norm_name))
+        return out
+
+    def hook_points(self) -> Iterator[HookPoint]:
+        points = self.input.hook_points()
+        yield from scoped(self.input_prefix, points) if self.input_prefix else points
+        for i, block in enumerate(self.blocks):
+            yield from scoped(f"{self.name}.{i}", block.hook_points())
+        if self.ln_final is not None:
+            yield from scoped(self.norm_name, self.ln_final.hook_points())
+
+
+@dataclass
+class Trace:
+    """What one stack leaves of a forward, enough to recompute anything in it block by block.
+
+    Attributes:
+        streams: the stream that entered each block, and the one that left the last:
+            n_layers + 1 tensors [batch, pos, d_model].
+        around: masks, rotation and memory.
+        position_ids, keys: of the positions.
+        keys_values: of all positions, by block; filled by `resume` as it needs them.
+    """
+
+    around: Surroundings
+    position_ids: Tensor
+    keys: Tensor | None
+    streams: list[Tensor] = field(default_factory=list)
+    keys_values: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
