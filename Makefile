@@ -6,7 +6,7 @@ WORKERS ?= 2
 
 VENV := .venv
 PY := $(VENV)/bin/python
-PIP := $(PY) -m pip --quiet --no-input --disable-pip-version-check
+PIP := $(PY) -m pip -qq --no-input --disable-pip-version-check
 READY := $(VENV)/.ready
 
 .PHONY: help explore test bench setup clean
