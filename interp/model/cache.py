@@ -14,7 +14,7 @@ from interp.model.hook_points import HookPoint, NamesFilter, get_act_name, selec
 from interp.model.replay import Replay, Stage
 
 if TYPE_CHECKING:
-    from interp.model.transformer import HookedTransformer
+    from interp.model.core import Transformer
 
 Key = str | tuple[Any, ...]
 Deliver = Callable[[str, Tensor], Tensor]
@@ -40,7 +40,7 @@ class ActivationCache(Decomposition, Mapping[str, Tensor]):
 
     def __init__(
         self,
-        model: HookedTransformer,
+        model: Transformer,
         values: dict[str, Tensor],
         replay: Replay | None = None,
         deliver: Deliver | None = None,

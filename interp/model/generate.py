@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from interp.model.core import Transformer
 
-class Generation:
+
+class Generation(Transformer):
     """The part of a model that writes."""

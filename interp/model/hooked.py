@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Generator, Iterable, Mapping
-from contextlib import ExitStack, contextmanager
-from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from interp.errors import InputError
+from interp.model.ambient import ambient_tap, within
 from interp.model.cache import ActivationCache, Deliver, PosSlice, delivery
+from interp.model.core import Transformer
 from interp.model.hook_points import HookPoint, NamesFilter, select
 from interp.model.inputs import read_inputs
 from interp.model.replay import Replay
@@ -20,26 +21,14 @@ from interp.model.resume import resume
 from interp.model.stack import Trace
 from interp.model.tap import NO_TAP, Finished, HookFunction, Hooks, Record, Tap, chain
 
-if TYPE_CHECKING:
-    from interp.model.transformer import HookedTransformer
-
 HookList = Iterable[tuple[NamesFilter, HookFunction]]
 
-# The taps of the `hooks()` contexts a thread is in, with the model each belongs to.
-_AMBIENT: ContextVar[tuple[tuple[int, Tap], ...]] = ContextVar("ambient_taps", default=())
 
-
-def ambient_tap(model: object) -> Tap:
-    """What the `hooks()` contexts around this call do to `model`."""
-    taps = _AMBIENT.get()
-    return chain(*(tap for owner, tap in taps if owner == id(model))) if taps else NO_TAP
-
-
-class Hooked:
+class Hooked(Transformer):
     """The part of a model that opens it. See `interp.model.tap` for how a forward is observed."""
 
     def run_with_cache(
-        self: HookedTransformer,
+        self,
         *args: Any,
         names_filter: NamesFilter = None,
         return_type: str | None = "default",
@@ -93,7 +82,7 @@ class Hooked:
         return out, cache if return_cache_object else dict(cache)
 
     def run_with_hooks(
-        self: HookedTransformer,
+        self,
         *args: Any,
         fwd_hooks: HookList = (),
         bwd_hooks: HookList = (),
@@ -116,29 +105,24 @@ class Hooked:
 
     @contextmanager
     def hooks(
-        self: HookedTransformer,
+        self,
         fwd_hooks: HookList = (),
         bwd_hooks: HookList = (),
         reset_hooks_end: bool = True,
         clear_contexts: bool = False,
-    ) -> Generator[HookedTransformer, None, None]:
+    ) -> Generator[Self, None, None]:
         """All forwards of this model inside the context, in this thread, run with these hooks.
 
         A compiled model runs uncompiled meanwhile, so that no hook is lost.
         """
         tap = self.hooks_tap(fwd_hooks, bwd_hooks)
-        token = _AMBIENT.set((*_AMBIENT.get(), (id(self), tap)))
-        try:
-            with ExitStack() as context:
-                if "torch._dynamo" in sys.modules:
-                    context.enter_context(torch.compiler.set_stance("force_eager"))
-                yield self
-        finally:
-            _AMBIENT.reset(token)
+        with ExitStack() as context:
+            context.enter_context(within(self, tap))
+            if "torch._dynamo" in sys.modules:
+                context.enter_context(torch.compiler.set_stance("force_eager"))
+            yield self
 
-    def hooks_tap(
-        self: HookedTransformer, fwd_hooks: HookList = (), bwd_hooks: HookList = ()
-    ) -> Tap:
+    def hooks_tap(self, fwd_hooks: HookList = (), bwd_hooks: HookList = ()) -> Tap:
         """The hooks as a tap, for `forward(tap=)`; names are checked here."""
         points = self.hook_points
         forward = _by_name(points, fwd_hooks)
@@ -146,7 +130,7 @@ class Hooked:
         return Hooks(points, forward, backward) if forward or backward else NO_TAP
 
     def resume(
-        self: HookedTransformer,
+        self,
         cache: ActivationCache,
         layer: int,
         position: int = 0,
@@ -184,7 +168,7 @@ _PARTIAL = {"past_kv_cache", "start_at_layer", "stop_at_layer"}
 
 
 def _record(
-    model: HookedTransformer,
+    model: Transformer,
     names_filter: NamesFilter,
     tap: Tap,
     args: tuple[Any, ...],
@@ -195,15 +179,13 @@ def _record(
     names = select(model.hook_points, names_filter)
     record = Record(names, stop=call["return_type"] is None, keep=deliver)
     out = None
-    try:
+    with suppress(Finished):
         out = model.forward(*args, tap=chain(tap, record), **call)
-    except Finished:
-        pass
     return out, ActivationCache(model, record.values)
 
 
 def _record_for_replay(
-    model: HookedTransformer,
+    model: Transformer,
     tokens: Any = None,
     *,
     return_type: str | None,
@@ -219,7 +201,7 @@ def _record_for_replay(
 
 
 def _record_with_gradients(
-    model: HookedTransformer,
+    model: Transformer,
     names_filter: NamesFilter,
     tap: Tap,
     args: tuple[Any, ...],

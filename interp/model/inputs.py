@@ -11,8 +11,8 @@ from torch import Tensor
 from interp.errors import InputError
 
 if TYPE_CHECKING:
+    from interp.model.core import Transformer
     from interp.model.kv_cache import KeyValueCache
-    from interp.model.transformer import HookedTransformer
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Inputs:
 
 
 def read_inputs(
-    model: HookedTransformer,
+    model: Transformer,
     tokens: Tensor | str | list[str] | None,
     *,
     input_ids: Tensor | None = None,
@@ -122,7 +122,7 @@ def read_inputs(
     )
 
 
-def _tokens(model: HookedTransformer, tokens: Any, what: str) -> Tensor:
+def _tokens(model: Transformer, tokens: Any, what: str) -> Tensor:
     if not isinstance(tokens, Tensor):
         raise InputError(
             f"{what} is {type(tokens).__name__}; give ids as a tensor [batch, pos], or text."
@@ -148,7 +148,7 @@ def _tokens(model: HookedTransformer, tokens: Any, what: str) -> Tensor:
     return tokens
 
 
-def _target(model: HookedTransformer, source: Tensor, tokens: Any) -> Tensor:
+def _target(model: Transformer, source: Tensor, tokens: Any) -> Tensor:
     """The decoder's tokens; by default the start token alone."""
     if tokens is not None:
         return _tokens(model, tokens, "decoder_tokens")
@@ -161,7 +161,7 @@ def _target(model: HookedTransformer, source: Tensor, tokens: Any) -> Tensor:
     return torch.full((source.shape[0], 1), start, dtype=torch.long, device=source.device)
 
 
-def _stream(model: HookedTransformer, resid: Any) -> Tensor:
+def _stream(model: Transformer, resid: Any) -> Tensor:
     d_model = model.cfg.d_model
     if not isinstance(resid, Tensor) or resid.ndim != 3 or resid.shape[-1] != d_model:
         found = list(resid.shape) if isinstance(resid, Tensor) else type(resid).__name__
@@ -188,7 +188,7 @@ def _mask(mask: Any, like: Tensor) -> Tensor | None:
     return mask
 
 
-def _check_length(model: HookedTransformer, length: int) -> None:
+def _check_length(model: Transformer, length: int) -> None:
     if length > model.cfg.n_ctx:
         raise InputError(
             f"The text has {length} tokens; the model's context holds {model.cfg.n_ctx}. "

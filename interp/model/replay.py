@@ -21,7 +21,7 @@ from interp.model.stack import Trace
 from interp.model.tap import Record
 
 if TYPE_CHECKING:
-    from interp.model.transformer import HookedTransformer
+    from interp.model.core import Transformer
 
 INPUT, OUTPUT = -1, -2
 Stage = tuple[str, int]
@@ -41,7 +41,7 @@ def weights_version(model: torch.nn.Module) -> tuple[tuple[int, int], ...]:
 class Replay:
     """The kept streams of one forward of `model` on `batch`."""
 
-    def __init__(self, model: HookedTransformer, batch: Inputs, traces: dict[str, Trace]):
+    def __init__(self, model: Transformer, batch: Inputs, traces: dict[str, Trace]):
         self.model = model
         self.batch = batch
         self.traces = traces

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from interp.errors import InputError
+from interp.model.attention import Memory
 from interp.model.replay import Replay
 from interp.model.stack import Stack, Trace
 from interp.model.tap import NO_TAP, Tap
 
 if TYPE_CHECKING:
     from interp.model.cache import ActivationCache
-    from interp.model.transformer import HookedTransformer
+    from interp.model.core import Transformer
 
 
 class Prefix:
@@ -29,9 +31,13 @@ class Prefix:
         before_v = self.v.expand(batch, *self.v.shape[1:])
         return torch.cat([before_k, k], 1), torch.cat([before_v, v], 1)
 
+    def once(self, project: Callable[[], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        """Cross-attention has no earlier positions; its keys and values are projected anew."""
+        return project()
+
 
 def resume(
-    model: HookedTransformer,
+    model: Transformer,
     cache: ActivationCache,
     layer: int,
     position: int = 0,
@@ -95,7 +101,7 @@ def resume(
 
 
 def _continue(
-    model: HookedTransformer,
+    model: Transformer,
     replay: Replay,
     part: Stack,
     trace: Trace,
@@ -105,7 +111,8 @@ def _continue(
     tap: Tap,
     stop: int | None,
 ) -> Tensor:
-    around, prefixes = trace.around, None
+    around = trace.around
+    prefixes: list[Memory] | None = None
     if position:
         around = part.surroundings(
             trace.position_ids[:, position:],
@@ -123,7 +130,7 @@ def _continue(
     return model.finish(resid, mask, tap)
 
 
-def _prefixes(part: Stack, trace: Trace, layer: int, position: int) -> list[Prefix]:
+def _prefixes(part: Stack, trace: Trace, layer: int, position: int) -> list[Memory]:
     """Keys and values of the positions before `position`, for every block from `layer` on."""
     for i in range(layer, len(part.blocks)):
         if i not in trace.keys_values:
@@ -131,13 +138,13 @@ def _prefixes(part: Stack, trace: Trace, layer: int, position: int) -> list[Pref
             with torch.no_grad():
                 x = block.normed_before("ln1", trace.streams[i])
                 trace.keys_values[i] = block.attn.keys_values(x, trace.around.rotation)
-    nothing = Prefix(torch.empty(0), torch.empty(0))
+    nothing: Memory = Prefix(torch.empty(0), torch.empty(0))
     kept = [trace.keys_values[i] for i in range(layer, len(part.blocks))]
     return [nothing] * layer + [Prefix(k[:, :position], v[:, :position]) for k, v in kept]
 
 
 def _decode(
-    model: HookedTransformer,
+    model: Transformer,
     replay: Replay,
     memory: Tensor,
     memory_keys: Tensor | None,

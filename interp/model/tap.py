@@ -102,7 +102,7 @@ class _Scope:
         return _Scope(self.tap, f"{self.prefix}{prefix}.")
 
 
-class Finished(Exception):  # noqa: N818 - it ends a forward pass, it is no error
+class Finished(Exception):
     """Raised inside a forward pass by a tap that has all it wanted."""
 
 

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from interp.errors import InputError
-
-if TYPE_CHECKING:
-    from interp.model.tokenizer import Tokenizer
-    from interp.model.transformer import HookedTransformer
+from interp.model.config import TransformerConfig
+from interp.model.tokenizer import Tokenizer
 
 
-class Text:
+class Text(nn.Module):
     """The part of a model that reads and writes text."""
 
-    def require_tokenizer(self: HookedTransformer) -> Tokenizer:
+    cfg: TransformerConfig
+    tokenizer: Tokenizer | None
+    embed: nn.Embedding
+
+    def require_tokenizer(self) -> Tokenizer:
         """The tokenizer.
 
         Raises:
@@ -53,7 +55,7 @@ class Text:
         return tokens if move_to_device else tokens.cpu()
 
     def to_tokens_and_mask(
-        self: HookedTransformer,
+        self,
         input: str | list[str],
         *,
         prepend_bos: bool | None = None,
@@ -78,9 +80,7 @@ class Text:
                 )
         return self._pad(rows, padding_side)
 
-    def decoder_tokens_and_mask(
-        self: HookedTransformer, input: str | list[str]
-    ) -> tuple[Tensor, Tensor | None]:
+    def decoder_tokens_and_mask(self, input: str | list[str]) -> tuple[Tensor, Tensor | None]:
         """Target texts of an encoder-decoder, behind its start token."""
         start = self.cfg.decoder_start_token_id
         if start is None:
@@ -90,7 +90,7 @@ class Text:
         rows = [[start, *tokenizer.encode(text, add_special_tokens=True)] for text in texts]
         return self._pad(rows, "right")
 
-    def _encode_text(self: HookedTransformer, text: str, prepend_bos: bool | None) -> list[int]:
+    def _encode_text(self, text: str, prepend_bos: bool | None) -> list[int]:
         tokenizer = self.require_tokenizer()
         if self.cfg.shape != "decoder" and prepend_bos is not False:
             return tokenizer.encode(text, add_special_tokens=True)
@@ -102,9 +102,7 @@ class Text:
             return [bos, *ids]
         return ids
 
-    def _pad(
-        self: HookedTransformer, rows: list[list[int]], padding_side: str | None
-    ) -> tuple[Tensor, Tensor | None]:
+    def _pad(self, rows: list[list[int]], padding_side: str | None) -> tuple[Tensor, Tensor | None]:
         tokenizer = self.require_tokenizer()
         side = padding_side or tokenizer.padding_side
         if side not in ("right", "left"):
@@ -121,16 +119,14 @@ class Text:
         device = self.embed.weight.device
         return tokens.to(device), None if bool(mask.all()) else mask.to(device)
 
-    def to_string(self: HookedTransformer, tokens: Any) -> Any:
+    def to_string(self, tokens: Any) -> Any:
         """Text of ids: a string for [pos] (or one id), a list of strings for [batch, pos]."""
         ids = torch.as_tensor(tokens)
         if ids.ndim == 2:
             return [self.to_string(row) for row in ids]
         return self.require_tokenizer().decode(ids.reshape(-1).tolist())
 
-    def to_str_tokens(
-        self: HookedTransformer, input: Any, prepend_bos: bool | None = None
-    ) -> list[Any]:
+    def to_str_tokens(self, input: Any, prepend_bos: bool | None = None) -> list[Any]:
         """The text of each token, one by one; lists of them for several texts.
 
         A token may hold a part of a character only; that part is shown as the replacement sign.
@@ -147,7 +143,7 @@ class Text:
             ids = tensor.reshape(-1).tolist()
         return [tokenizer.decode([i]) for i in ids]
 
-    def to_single_token(self: HookedTransformer, text: str) -> int:
+    def to_single_token(self, text: str) -> int:
         """The id of a text that is one token.
 
         Raises:
@@ -159,12 +155,12 @@ class Text:
             raise InputError(f"{text!r} is {len(ids)} tokens, {pieces}, not one.")
         return ids[0]
 
-    def to_single_str_token(self: HookedTransformer, token: int) -> str:
+    def to_single_str_token(self, token: int) -> str:
         """The text of one id."""
         return self.require_tokenizer().decode([int(token)])
 
     def get_token_position(
-        self: HookedTransformer,
+        self,
         single_token: str | int,
         input: Any,
         mode: str = "first",

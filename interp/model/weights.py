@@ -5,23 +5,21 @@ All but the stacks over layers are views: writing into one writes into the model
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from interp.errors import ConfigError, InputError
-
-if TYPE_CHECKING:
-    from interp.model.heads import Unembed
-    from interp.model.transformer import HookedTransformer
+from interp.model.core import Transformer
+from interp.model.heads import Unembed
 
 
-class Weights:
+class Weights(Transformer):
     """Views of the weights; stacks are over the blocks of the last stack."""
 
     @property
-    def unembed(self: HookedTransformer) -> Unembed:
+    def unembed(self) -> Unembed:
         """The map from the final stream to logits.
 
         Raises:
@@ -32,22 +30,22 @@ class Weights:
         return self.output.unembed
 
     @property
-    def W_E(self: HookedTransformer) -> Tensor:
+    def W_E(self) -> Tensor:
         """[d_vocab, d_model]"""
         return self.embed.weight
 
     @property
-    def W_U(self: HookedTransformer) -> Tensor:
+    def W_U(self) -> Tensor:
         """[d_model, d_vocab_out]"""
         return self.unembed.W_U
 
     @property
-    def b_U(self: HookedTransformer) -> Tensor:
+    def b_U(self) -> Tensor:
         """[d_vocab_out]"""
         return self.unembed.b_U
 
     @property
-    def W_pos(self: HookedTransformer) -> Tensor:
+    def W_pos(self) -> Tensor:
         """[n_ctx, d_model]
 
         Raises:
@@ -58,7 +56,7 @@ class Weights:
             raise ConfigError(f"Positions of the type {kind!r} are no table, so there is no W_pos.")
         return self.input.positions.weight
 
-    def _stacked(self: HookedTransformer, part: str, name: str) -> Tensor:
+    def _stacked(self, part: str, name: str) -> Tensor:
         blocks: Any = self.stack(self.last_stack).blocks
         return torch.stack([getattr(getattr(block, part), name) for block in blocks])
 
@@ -132,7 +130,7 @@ class Weights:
         """W_V W_O of every head, as a factored matrix [layer, head, d_model, d_model]."""
         return self._factored(self.W_V, self.W_O)
 
-    def _factored(self: HookedTransformer, left: Tensor, right: Tensor) -> Any:
+    def _factored(self, left: Tensor, right: Tensor) -> Any:
         from transformer_lens import FactoredMatrix
 
         n = self.cfg.n_heads // self.cfg.n_key_value_heads
@@ -143,7 +141,7 @@ class Weights:
                 right = right.repeat_interleave(n, 1)
         return FactoredMatrix(left, right)
 
-    def tokens_to_residual_directions(self: HookedTransformer, tokens: Any) -> Tensor:
+    def tokens_to_residual_directions(self, tokens: Any) -> Tensor:
         """The directions of the final stream that raise the logits of tokens, [*tokens, d_model].
 
         Args:
@@ -158,7 +156,7 @@ class Weights:
         return directions[0] if ids.numel() == 1 and ids.ndim else directions
 
     def accumulated_bias(
-        self: HookedTransformer,
+        self,
         layer: int,
         mlp_input: bool = False,
         include_mlp_biases: bool = True,
