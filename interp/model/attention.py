@@ -121,7 +121,7 @@ class Attention(nn.Module):
         return (k if rotation is None else rotate(k, rotation, self.adjacent)), v
 
     def _heads(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (-1, self.d_head))
+        return x.view(*x.shape[:-1], -1, self.d_head)
 
     def _per_head(self, inputs: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Every head reads an input of its own: [batch, pos, head, d_model] each."""

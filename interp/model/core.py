@@ -15,7 +15,7 @@ from interp.model.block import Block
 from interp.model.config import TransformerConfig
 from interp.model.embed import Input
 from interp.model.heads import Output
-from interp.model.hook_points import HookPoint
+from interp.model.hook_points import HookTable
 from interp.model.init import init_weights
 from interp.model.inputs import Inputs, read_inputs
 from interp.model.kv_cache import KeyValueCache
@@ -257,15 +257,15 @@ class Transformer(Text):
     # -- what the model is -----------------------------------------------------------------------
 
     @cached_property
-    def hook_points(self) -> dict[str, HookPoint]:
+    def hook_points(self) -> HookTable:
         """Every point of this model in firing order: name -> shape, when it fires, what an edit
         does. Generated from the components."""
         points = [p for name in self._stack_names() for p in self.stack(name).hook_points()]
         points.extend(self.output.hook_points())
-        return {point.name: point for point in points}
+        return HookTable((point.name, point) for point in points)
 
     @property
-    def hook_dict(self) -> dict[str, HookPoint]:
+    def hook_dict(self) -> HookTable:
         """TransformerLens's name for `hook_points`."""
         return self.hook_points
 

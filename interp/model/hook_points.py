@@ -49,6 +49,27 @@ class HookPoint:
         return int(found[1])
 
 
+class HookTable(dict[str, HookPoint]):
+    """The points of a model by name, in firing order; prints as a table."""
+
+    def rows(self) -> list[dict[str, str]]:
+        """One row a point: name, shape, when it fires, what an edit changes."""
+        return [
+            {"name": p.name, "shape": p.shape, "fires": p.fires, "an edit changes": p.edit}
+            for p in self.values()
+        ]
+
+    def __repr__(self) -> str:
+        rows = self.rows()
+        columns = list(rows[0]) if rows else []
+        table = [columns, *(list(row.values()) for row in rows)]
+        widths = [max(len(row[i]) for row in table) for i in range(len(columns))]
+        return "\n".join(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in table
+        )
+
+
 def scoped(prefix: str, points: Iterable[HookPoint]) -> Iterator[HookPoint]:
     """The points of a part, named as seen from the whole."""
     return (point.scope(prefix) for point in points)

@@ -127,25 +127,24 @@ def _tokens(model: Transformer, tokens: Any, what: str) -> Tensor:
         raise InputError(
             f"{what} is {type(tokens).__name__}; give ids as a tensor [batch, pos], or text."
         )
-    if tokens.ndim == 1:
-        tokens = tokens[None]
-    if tokens.ndim != 2 or tokens.is_floating_point() or tokens.dtype == torch.bool:
+    ids: Tensor = tokens[None] if tokens.ndim == 1 else tokens
+    if ids.ndim != 2 or ids.is_floating_point() or ids.dtype == torch.bool:
         raise InputError(
-            f"{what} has shape {list(tokens.shape)} and dtype {tokens.dtype}; "
+            f"{what} has shape {list(ids.shape)} and dtype {ids.dtype}; "
             "it must be whole numbers [batch, pos]."
         )
-    if tokens.numel() == 0:
+    if ids.numel() == 0:
         raise InputError(f"{what} is empty; a forward needs at least one token.")
     # On a GPU the check would wait for the device at every step; there the embedding's own
     # device-side assertion remains.
-    if not torch.compiler.is_compiling() and tokens.device.type == "cpu":
-        low, high = (int(bound) for bound in tokens.aminmax())
+    if not torch.compiler.is_compiling() and ids.device.type == "cpu":
+        low, high = (int(bound) for bound in ids.aminmax())
         if low < 0 or high >= model.cfg.d_vocab:
             raise InputError(
                 f"{what} has the id {low if low < 0 else high}; the vocabulary has the ids 0 to "
                 f"{model.cfg.d_vocab - 1}. Was the text encoded with another tokenizer?"
             )
-    return tokens
+    return ids
 
 
 def _target(model: Transformer, source: Tensor, tokens: Any) -> Tensor:
@@ -182,10 +181,10 @@ def _mask(mask: Any, like: Tensor) -> Tensor | None:
             f"The attention mask has shape {found}; the tokens need {expected}, "
             "1 for real tokens and 0 for padding."
         )
-    mask = mask.bool()
-    if not torch.compiler.is_compiling() and mask.device.type == "cpu" and not mask.any(1).all():
+    real: Tensor = mask.bool()
+    if not torch.compiler.is_compiling() and real.device.type == "cpu" and not real.any(1).all():
         raise InputError("The attention mask hides a whole row; each text needs a real token.")
-    return mask
+    return real
 
 
 def _check_length(model: Transformer, length: int) -> None:

@@ -214,15 +214,16 @@ def _checked(name: str, before: Tensor, after: Any) -> Tensor:
         raise HookError(
             f"The hook on {name} returned {type(after).__name__}; it must return a tensor or None."
         )
-    if after.shape != before.shape:
+    value: Tensor = after
+    if value.shape != before.shape:
         try:
-            after = after.expand_as(before)
+            value = value.expand_as(before)
         except RuntimeError as error:
             raise InputError(
-                f"The hook on {name} returned shape {list(after.shape)}; the model goes on with "
+                f"The hook on {name} returned shape {list(value.shape)}; the model goes on with "
                 f"{list(before.shape)} there. Return a tensor of that shape."
             ) from error
-    return after
+    return value
 
 
 def _watch_gradient(value: Tensor, function: HookFunction, hook: HookPoint) -> Tensor:

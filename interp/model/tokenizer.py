@@ -22,7 +22,7 @@ class Tokenizer:
         padding_side: where padding goes in a batch, `right` or `left`.
     """
 
-    def __init__(self, backend: Any, special: dict[str, str], padding_side: str = "right"):
+    def __init__(self, backend: Any, special: dict[str, str | None], padding_side: str = "right"):
         self.backend = backend
         self.slow = not hasattr(backend, "token_to_id")
         self.special = {role: token for role, token in special.items() if token}
