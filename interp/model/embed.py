@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -11,26 +12,36 @@ from torch import Tensor, nn
 from interp.model.config import TransformerConfig
 from interp.model.hook_points import HookPoint, scoped
 from interp.model.norm import Norm
-from interp.model.positions import sinusoidal_table
+from interp.model.positions import FixedTable, sinusoidal_table
 from interp.model.tap import NO_TAP, TapLike
 
 
-class Positions(nn.Module):
-    """A table of one vector per position, learned or sinusoidal."""
-
-    weight: Tensor
+class LearnedPositions(nn.Module):
+    """A learned vector per position."""
 
     def __init__(self, cfg: TransformerConfig):
         super().__init__()
-        if cfg.positional_embedding_type == "standard":
-            self.weight = nn.Parameter(torch.empty(cfg.n_ctx, cfg.d_model))
-        else:
-            table = sinusoidal_table(cfg.n_ctx, cfg.d_model)
-            self.register_buffer("weight", table, persistent=False)
+        self.weight = nn.Parameter(torch.empty(cfg.n_ctx, cfg.d_model))
 
     def forward(self, position_ids: Tensor) -> Tensor:
         """[batch or 1, pos] -> [batch or 1, pos, d_model]"""
         return F.embedding(position_ids, self.weight)
+
+
+class SinusoidalPositions(FixedTable):
+    """A fixed vector of sines and cosines per position."""
+
+    def __init__(self, cfg: TransformerConfig):
+        super().__init__(partial(sinusoidal_table, cfg.n_ctx, cfg.d_model))
+
+    @property
+    def weight(self) -> Tensor:
+        """[n_ctx, d_model]"""
+        return self.table
+
+    def forward(self, position_ids: Tensor) -> Tensor:
+        """[batch or 1, pos] -> [batch or 1, pos, d_model]"""
+        return F.embedding(position_ids, self.table)
 
 
 class Input(nn.Module):
@@ -43,8 +54,11 @@ class Input(nn.Module):
         super().__init__()
         self.scale = cfg.embed_scale
         self.dropout = cfg.dropout
-        table = cfg.positional_embedding_type in ("standard", "sinusoidal")
-        self.positions = Positions(cfg) if table else None
+        self.positions: LearnedPositions | SinusoidalPositions | None = None
+        if cfg.positional_embedding_type == "standard":
+            self.positions = LearnedPositions(cfg)
+        elif cfg.positional_embedding_type == "sinusoidal":
+            self.positions = SinusoidalPositions(cfg)
         self.segments = nn.Embedding(cfg.n_segments, cfg.d_model) if cfg.n_segments else None
         self.ln = Norm.from_config(cfg) if cfg.embed_norm else None
 

@@ -8,6 +8,9 @@ ALiBi's slopes (Press et al. 2022, 2108.12409).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -29,18 +32,27 @@ def sinusoidal_table(n_ctx: int, d_model: int) -> Tensor:
     return torch.cat([torch.sin(position * frequency), torch.cos(position * frequency)], 1).float()
 
 
-def rotary_frequencies(cfg: TransformerConfig) -> tuple[Tensor, float]:
-    """Angles per position, [rotary_dim / 2] in radians, and the factor on cos and sin."""
+def rotary_frequencies(cfg: TransformerConfig) -> Tensor:
+    """Angles per position, [rotary_dim / 2] in radians."""
     exponent = torch.arange(0, cfg.rotary_dim, 2, dtype=torch.float32) / cfg.rotary_dim
     frequency = 1.0 / cfg.rotary_base**exponent
     scaling = cfg.rope_scaling
     if scaling is None:
-        return frequency, 1.0
+        return frequency
     if scaling.kind == "linear":
-        return frequency / scaling.factor, 1.0
+        return frequency / scaling.factor
     if scaling.kind == "llama3":
-        return _llama3(frequency, scaling), 1.0
+        return _llama3(frequency, scaling)
     return _yarn(frequency, cfg, scaling)
+
+
+def rotary_factor(scaling: RopeScaling | None) -> float:
+    """The factor on cos and sin, by which YaRN sharpens attention."""
+    if scaling is None or scaling.kind != "yarn":
+        return 1.0
+    if scaling.attention_factor is not None:
+        return scaling.attention_factor
+    return 0.1 * math.log(scaling.factor) + 1.0
 
 
 def _llama3(frequency: Tensor, scaling: RopeScaling) -> Tensor:
@@ -51,7 +63,7 @@ def _llama3(frequency: Tensor, scaling: RopeScaling) -> Tensor:
     return kept * frequency + (1 - kept) * frequency / scaling.factor
 
 
-def _yarn(frequency: Tensor, cfg: TransformerConfig, scaling: RopeScaling) -> tuple[Tensor, float]:
+def _yarn(frequency: Tensor, cfg: TransformerConfig, scaling: RopeScaling) -> Tensor:
     def coordinate(rotations: float) -> float:
         """The (fractional) pair that turns `rotations` times within the trained length."""
         length = scaling.original_n_ctx / (rotations * 2 * math.pi)
@@ -61,29 +73,44 @@ def _yarn(frequency: Tensor, cfg: TransformerConfig, scaling: RopeScaling) -> tu
     high = min(math.ceil(coordinate(scaling.beta_slow)), cfg.rotary_dim - 1)
     ramp = torch.arange(cfg.rotary_dim // 2, dtype=torch.float32) - low
     kept = 1 - (ramp / max(high - low, 0.001)).clamp(0, 1)
-    factor = scaling.attention_factor
-    if factor is None:
-        factor = 0.1 * math.log(scaling.factor) + 1.0
-    return kept * frequency + (1 - kept) * frequency / scaling.factor, factor
+    return kept * frequency + (1 - kept) * frequency / scaling.factor
 
 
-class Rotary(nn.Module):
+class FixedTable(nn.Module):
+    """A table that follows from the configuration: never trained, never saved.
+
+    It stays in float32 whatever the precision of the model, since rounded frequencies turn into
+    wrong angles far from the start, and it is made anew wherever the model is moved to: the `meta`
+    device, on which models are built before their weights are read, holds no values.
+    """
+
+    table: Tensor
+
+    def __init__(self, compute: Callable[[], Tensor]):
+        super().__init__()
+        self.compute = compute
+        self.register_buffer("table", compute(), persistent=False)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)
+        if self.table.device.type != "meta":
+            with torch.device("cpu"):
+                table = self.compute()
+            self.table = table.to(self.table.device)
+        return self
+
+
+class Rotary(FixedTable):
     """Turns position ids into the rotation of queries and keys."""
 
-    frequency: Tensor
-
     def __init__(self, cfg: TransformerConfig):
-        super().__init__()
-        frequency, self.factor = rotary_frequencies(cfg)
-        self.register_buffer("frequency", frequency, persistent=False)
+        super().__init__(partial(rotary_frequencies, cfg))
+        self.factor = rotary_factor(cfg.rope_scaling)
         self.adjacent = cfg.rotary_adjacent_pairs
 
     def forward(self, position_ids: Tensor, dtype: torch.dtype) -> Rotation:
         """[batch or 1, pos] -> cos, sin [batch or 1, pos, 1, rotary_dim]; angles in float32."""
-        frequency = (
-            self.frequency.float() if self.frequency.dtype != torch.float64 else (self.frequency)
-        )
-        angle = position_ids[..., None].to(frequency.dtype) * frequency
+        angle = position_ids[..., None].float() * self.table
         angle = angle.repeat_interleave(2, -1) if self.adjacent else torch.cat([angle, angle], -1)
         angle = angle[:, :, None]
         return (angle.cos() * self.factor).to(dtype), (angle.sin() * self.factor).to(dtype)
@@ -143,18 +170,15 @@ def alibi_slopes(n_heads: int) -> Tensor:
     return torch.tensor(slopes + between)
 
 
-class Alibi(nn.Module):
+class Alibi(FixedTable):
     """A penalty on scores that grows linearly with the distance; nothing to learn."""
 
-    slopes: Tensor
-
     def __init__(self, cfg: TransformerConfig):
-        super().__init__()
-        self.register_buffer("slopes", alibi_slopes(cfg.n_heads), persistent=False)
+        super().__init__(partial(alibi_slopes, cfg.n_heads))
 
     def forward(self, n_query: int, n_key: int, first_query: int) -> Tensor:
         """[1, head, query_pos, key_pos]"""
-        device = self.slopes.device
+        device = self.table.device
         query = torch.arange(first_query, first_query + n_query, device=device)
         distance = (torch.arange(n_key, device=device)[None, :] - query[:, None]).abs()
-        return -self.slopes[:, None, None] * distance[None]
+        return (-self.table[:, None, None] * distance)[None]
