@@ -91,7 +91,7 @@ def read_inputs(
     if past is not None and past.length:
         # A row's next position is the number of its real tokens so far.
         first = past.length if past.mask is None else past.mask.long().sum(1, keepdim=True)
-    if start_at_layer:
+    if start_at_layer is not None:
         resid = _stream(model, tokens)
         mask = _mask(attention_mask, resid)
         if cfg.shape == "encoder_decoder":
