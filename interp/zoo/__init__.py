@@ -1,1 +1,28 @@
 """The small models trained here: a folder each, with weights, tokenizer and model card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from interp.errors import InputError
+
+# Name -> what it is, in a line. The folder beside this file has the same name.
+ZOO: dict[str, str] = {
+    "stories": "decoder, 2.6 million parameters, children's and classic English books",
+}
+
+
+def names() -> list[str]:
+    """The names that `interp.load` knows, sorted."""
+    return sorted(ZOO)
+
+
+def zoo_folder(name: str) -> Path:
+    """The checkpoint folder of a zoo model.
+
+    Raises:
+        InputError: there is no model of this name; the message lists those there are.
+    """
+    if name not in ZOO:
+        raise InputError(f"The zoo has no model {name!r}. It has: {', '.join(names())}.")
+    return Path(__file__).parent / name

@@ -1,0 +1,107 @@
+"""Tokens of the zoo model `stories`: tokenizer, encoded corpus and the order of its rows."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer as Backend
+from torch import Tensor
+
+from interp.model.tokenizer import Tokenizer
+from interp.zoo.recipes.stories_text import Document
+
+END, PAD = "<|endoftext|>", "<|pad|>"  # END opens every text and row, and closes every document
+END_ID, PAD_ID = 0, 1
+
+# A word with the space before it; a digit; marks; line breaks together, so that the blank line
+# between two paragraphs is one token.
+WORDS = r"'(?:[sdmt]|ll|ve|re)\b| ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]+|\n+|\s+(?!\S)|\s+"
+
+
+def train_tokenizer(texts: Iterator[str], d_vocab: int) -> Tokenizer:
+    """A byte-level byte-pair encoding: every text can be encoded, and decodes to itself."""
+    backend = Backend(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(WORDS), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    backend.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=d_vocab,
+        special_tokens=[END, PAD],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    backend.train_from_iterator(texts, trainer)
+    return Tokenizer(backend, {"bos": END, "eos": END, "pad": PAD})
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Documents as one row of tokens, `END` before each and after the last.
+
+    Attributes:
+        tokens: [length], ids as uint16.
+        starts: positions at which a paragraph begins, ascending.
+        n_bytes: length of the texts in UTF-8.
+    """
+
+    tokens: NDArray[np.uint16]
+    starts: NDArray[np.int64]
+    n_bytes: int
+
+    def bits_per_byte(self, nats_per_token: float) -> float:
+        """The unit in which models with different vocabularies compare."""
+        return nats_per_token * (len(self.tokens) - 1) / self.n_bytes / math.log(2)
+
+    @classmethod
+    def encode(cls, documents: list[Document], tokenizer: Tokenizer) -> Corpus:
+        encoded = tokenizer.backend.encode_batch([document.text for document in documents])
+        pieces = [np.array([END_ID, *e.ids], dtype=np.uint16) for e in encoded]
+        tokens = np.concatenate([*pieces, np.array([END_ID], dtype=np.uint16)])
+        breaks = [
+            i for i in range(len(tokenizer)) if tokenizer.decode([i]).strip("\n") in ("", END)
+        ]
+        starts = np.flatnonzero(np.isin(tokens[:-1], breaks)) + 1
+        return cls(tokens, starts, sum(len(document.text.encode()) for document in documents))
+
+    def rows(self, starts: NDArray[np.int64], length: int) -> Tensor:
+        """`END` and the `length - 1` tokens from each start on: [row, length]."""
+        out = np.full((len(starts), length), END_ID, dtype=np.int64)
+        out[:, 1:] = self.tokens[starts[:, None] + np.arange(length - 1)]
+        return torch.from_numpy(out)
+
+
+def batch(corpus: Corpus, step: int, *, rows: int, length: int, seed: int) -> Tensor:
+    """The rows of a step, [row, length]: a pure function of corpus, seed and step.
+
+    An epoch cuts the corpus into pieces of `length - 1` tokens, with another offset each time, and
+    visits them in another order. A piece begins at the next paragraph if one is near, since that
+    is where people's prompts begin.
+    """
+    stride = length - 1
+    per_epoch = len(corpus.tokens) // stride - 2
+    starts = np.empty(rows, dtype=np.int64)
+    for i in range(rows):
+        epoch, place = divmod(step * rows + i, per_epoch)
+        order, offset = _epoch(seed, epoch, per_epoch, stride)
+        starts[i] = offset + order[place] * stride
+    nearest = np.searchsorted(corpus.starts, starts).clip(max=len(corpus.starts) - 1)
+    ahead = corpus.starts[nearest] - starts
+    starts = np.where((ahead >= 0) & (ahead < stride // 4), corpus.starts[nearest], starts)
+    return corpus.rows(starts.clip(max=len(corpus.tokens) - stride), length)
+
+
+@functools.lru_cache(maxsize=2)
+def _epoch(seed: int, epoch: int, pieces: int, stride: int) -> tuple[NDArray[np.int64], int]:
+    random = np.random.default_rng([seed, epoch])
+    return random.permutation(pieces), int(random.integers(stride))
