@@ -120,8 +120,11 @@ class Block(nn.Module):
         def copies(n: int) -> Tensor:
             return resid_pre.unsqueeze(-2).expand(*resid_pre.shape[:-1], n, resid_pre.shape[-1])
 
-        every = tap("hook_attn_in", copies(self.attn.n_heads))
-        grouped = every if self.attn.n_kv == self.attn.n_heads else copies(self.attn.n_kv)
+        every = copies(self.attn.n_heads)
+        if self.attn.n_kv == self.attn.n_heads:
+            grouped = every = tap("hook_attn_in", every)
+        else:  # queries and keys have no input in common
+            grouped = copies(self.attn.n_kv)
         return (
             tap("hook_q_input", every),
             tap("hook_k_input", grouped),

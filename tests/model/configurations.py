@@ -149,7 +149,8 @@ CONFIGURATIONS: dict[str, TransformerConfig] = {
     "pair-t5": _pair(**_T5, tie_word_embeddings=True, logit_scale=0.25),
     "pair-t5-gated": _pair(**_T5, gated_mlp=True),
     "pair-pre-norm": _pair(n_key_value_heads=2),
-    "pair-rotary": _pair(**_LLAMA, use_qk_norm=True),
+    # With its bias: without one, queries that are normalised hide the scale of what they read.
+    "pair-rotary": _pair(**{**_LLAMA, "qkv_bias": True}, use_qk_norm=True),
     "pair-alibi-soft-cap": _pair(positional_embedding_type="alibi", attn_scores_soft_cap=2.0),
     "pair-attn-only": _pair(attn_only=True),
     "pair-attn-only-post-norm": _pair(attn_only=True, norm_position="post"),
