@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from interp.errors import InputError
+from interp.figures.theme import Scheme, chart_config
 
 if TYPE_CHECKING:
     import altair as alt
@@ -29,6 +30,14 @@ class Figure:
     chart: alt.TopLevelMixin
     alt: str
     frame: pd.DataFrame
+
+
+def themed(
+    chart: alt.LayerChart | alt.FacetChart, scheme: Scheme, **config: Any
+) -> alt.TopLevelMixin:
+    """A chart with the shared settings of its scheme; `config` replaces some of them."""
+    configured: alt.TopLevelMixin = chart.configure(**{**chart_config(scheme), **config})
+    return configured
 
 
 def require_columns(frame: pd.DataFrame, names: Iterable[str], what: str) -> None:

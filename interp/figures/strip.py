@@ -169,7 +169,8 @@ def _css() -> str:
             f"{me} p{{margin:0}}",
             f"{me} .h{{font-weight:600;font-size:1rem;line-height:1.4}}",
             f"{me} .c{{{muted}font-size:.875rem;line-height:1.45;margin-top:.15rem}}",
-            f"{me} .s{{margin:.7rem 0 .6rem;font-family:{MONO};font-size:.9375rem;line-height:1.5}}",
+            f"{me} .s{{margin:.7rem 0 .6rem;font-family:{MONO};font-size:.9375rem;"
+            "line-height:1.5}",
             f"{me} .t{{display:inline-block;max-width:100%;box-sizing:border-box;"
             "overflow-wrap:anywhere;white-space:pre-wrap;padding:.1rem .2rem;margin:0 1px 4px 0;"
             "border-radius:3px;min-height:1.5em;cursor:default}",
@@ -180,7 +181,7 @@ def _css() -> str:
             f"font-size:.8125rem;line-height:1.4;{muted}}}",
             f"{me} .r{{position:relative;display:grid;grid-template-columns:1fr auto 1fr;"
             "width:15rem;max-width:100%;font-variant-numeric:tabular-nums}",
-            f"{me} .r i{{grid-column:1/-1;height:.75rem;border:1px solid;border-radius:2px;{edge}}}",
+            f"{me} .r i{{grid-column:1/-1;height:.75rem;border:1px solid;{edge}}}",
             # The tick that marks zero stands out above and below the ramp.
             f"{me} .r::before{{content:'';position:absolute;left:50%;top:-3px;width:1px;"
             f"height:calc(.75rem + 8px);{tick}}}",
@@ -218,7 +219,8 @@ def strip_ansi(
     if width < 16:
         raise InputError(f"The width is {width} columns; a strip needs at least 16.")
     paint = _painted if color else _numbered
-    lines, line, used = [], "", 0
+    lines: list[str] = []
+    line, used = "", 0
     for token, score in zip(tokens, array.tolist(), strict=True):
         cell, size = paint(token, score, end, width, scheme)
         if used and used + size > width:

@@ -58,7 +58,7 @@ PALETTES: dict[Scheme, Palette] = {
         accent="#c86f12",
         diverging=(
             *("#134b85", "#2f78b3", "#6aa5d0", "#b3d3e8"),
-            "#f1f1ef",
+            "#f0f0f0",
             *("#f6c897", "#e99a4a", "#c86f12", "#8f4405"),
         ),
         sequential=(
@@ -75,7 +75,7 @@ PALETTES: dict[Scheme, Palette] = {
         accent="#f0a04b",
         diverging=(
             *("#9dcdf2", "#6fadde", "#4586ba", "#2b5f8a"),
-            "#26292d",
+            "#2a2a2a",
             *("#85531c", "#bd7626", "#ec9d48", "#ffcb91"),
         ),
         sequential=(
