@@ -106,7 +106,8 @@ class Block(nn.Module):
             if any(tap.wants(name) for name in _SPLIT):
                 self._split(resid_pre, tap)
             return self.normed_before("ln1", resid_pre, tap)
-        if any(tap.edits(f"ln1.{name}") for name in ("hook_scale", "hook_normalized")):
+        in_norm = ("hook_scale", "hook_normalized")
+        if not self.post_norm and any(tap.edits(f"ln1.{name}") for name in in_norm):
             raise HookError(
                 "The inputs of single heads (hook_attn_in, hook_q_input, hook_k_input, "
                 "hook_v_input) and ln1, which they pass through one by one, cannot be edited in "

@@ -147,7 +147,7 @@ class Hooked(Transformer):
             layer,
             position,
             resid=resid,
-            tap=tap,
+            tap=chain(ambient_tap(self), tap),
             stack=stack,
             stop_at_layer=stop_at_layer,
         )

@@ -139,6 +139,8 @@ class Record(Tap):
         return self.on_path and name in self.names
 
     def visit(self, name: str, value: Tensor) -> Tensor:
+        if self.on_path:
+            value = _own_node(value)
         kept = value if self.on_path else value.detach()
         self.values[name] = kept if self.keep is None else self.keep(name, kept)
         if self.stop and len(self.values) == len(self.names):
@@ -180,7 +182,7 @@ class Hooks(Tap):
             copy = value.clone()
             returned = function(copy, hook=hook)
             value = copy if returned is None else _checked(name, value, returned)
-        for function in self.backward.get(name, ()):
+        for function in reversed(self.backward.get(name, ())):  # gradients come from the far end
             value = _watch_gradient(value, function, hook)
         return value
 
@@ -226,17 +228,25 @@ def _checked(name: str, before: Tensor, after: Any) -> Tensor:
     return value
 
 
+def _own_node(value: Tensor) -> Tensor:
+    """The tensor as a node of autograd's graph that no other name shares.
+
+    `hook_mlp_in` is the very stream that the skip path goes on with, for one: what flows back
+    into that stream is more than what flows back into the layer. With frozen weights nothing
+    requires gradients before the first watched tensor, which becomes a leaf.
+    """
+    if value.requires_grad:
+        return value.view_as(value)
+    return value.detach().requires_grad_() if torch.is_grad_enabled() else value
+
+
 def _watch_gradient(value: Tensor, function: HookFunction, hook: HookPoint) -> Tensor:
+    value = _own_node(value)
     if not value.requires_grad:
-        if value.is_leaf and torch.is_grad_enabled():
-            value = value.detach().requires_grad_()
-        else:
-            raise HookError(
-                f"A gradient hook on {hook.name} needs gradients, and this forward computes none. "
-                "Leave `torch.no_grad()` or `inference_mode`."
-            )
-    else:
-        value = value.view_as(value)  # its own node: other names may share the tensor
+        raise HookError(
+            f"A gradient hook on {hook.name} needs gradients, and this forward computes none. "
+            "Leave `torch.no_grad()` or `inference_mode`."
+        )
 
     def on_gradient(gradient: Tensor) -> Tensor | None:
         returned = function(gradient, hook=hook)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -193,6 +193,7 @@ def python_cut(x: Tensor, spec: Any) -> Tensor:
     return x[:, :, slice(*spec) if isinstance(spec, tuple) else spec]
 
 
+@settings(max_examples=30)
 @given(specs, st.booleans(), st.sampled_from(["decoder", "decoder-llama", "decoder-parallel"]))
 def test_cutting_positions_first_and_last_is_the_same(spec: Any, ln: bool, name: str) -> None:
     model, _, cache = run(name)
@@ -205,6 +206,7 @@ def test_cutting_positions_first_and_last_is_the_same(spec: Any, ln: bool, name:
         close(cut_first, python_cut(whole, spec))
 
 
+@settings(max_examples=50)
 @given(specs)
 def test_attributions_of_some_positions(spec: Any) -> None:
     _, _, cache = run("decoder")
@@ -231,7 +233,9 @@ def test_attributions_of_a_token_per_row() -> None:
     per_row = cache.logit_attrs(parts, torch.tensor([3, 5]))
     for row, token in enumerate((3, 5)):
         close(per_row[:, row], cache.logit_attrs(parts, token)[:, row])
-    at_end = cache.logit_attrs(cache.decompose_resid(pos_slice=-1), torch.tensor([3, 5]), pos_slice=-1)
+    at_end = cache.logit_attrs(
+        cache.decompose_resid(pos_slice=-1), torch.tensor([3, 5]), pos_slice=-1
+    )
     close(at_end, per_row[:, :, -1])
 
 
@@ -291,7 +295,7 @@ def test_labels_name_the_components(name: str) -> None:
 
 def test_the_labels_are_those_of_transformer_lens() -> None:
     """As its documentation lists them, for two layers of two heads and three neurons."""
-    cfg = CONFIGURATIONS["decoder"].replace(n_layers=2, n_heads=2, d_mlp=3)
+    cfg = CONFIGURATIONS["decoder"].replace(n_layers=2, n_heads=2, n_key_value_heads=2, d_mlp=3)
     model = build(cfg)
     _, cache = model.run_with_cache(torch.tensor([[1, 2, 3]]))
 
