@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from interp.errors import CacheError, InputError
 from interp.model.decompose import Decomposition
 from interp.model.hook_points import HookPoint, NamesFilter, get_act_name, select, unknown
 from interp.model.replay import Replay, Stage
+from interp.model.slices import SliceLike, as_index, cut
 
 if TYPE_CHECKING:
     from interp.model.core import Transformer
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 Key = str | tuple[Any, ...]
 Deliver = Callable[[str, Tensor], Tensor]
 """Prepares an activation of a name to be handed out: cut to positions, moved to a device."""
-PosSlice = int | slice | list[int] | tuple[int, ...] | None
+PosSlice = SliceLike
 
 # Activations that the fast path does not produce; a replay opens the kernel for these alone.
 _OPENED = ("hook_attn_scores", "hook_pattern")
@@ -101,14 +102,16 @@ class ActivationCache(Decomposition, Mapping[str, Tensor]):
     def _full_name(self, key: Key) -> str:
         if isinstance(key, str):
             return key if key in self.values_by_name else get_act_name(key)
-        if not isinstance(key, tuple) or not key or not isinstance(key[0], str):
+        parts = key if isinstance(key, tuple) else ()
+        name, layer, part = (*parts, None, None, None)[:3]
+        known = isinstance(name, str) and isinstance(layer, int | None)
+        if len(parts) > 3 or not known or not isinstance(part, str | None):
             raise InputError(
                 f"{key!r} is no key of a cache; give a name, or a short name and a layer."
             )
-        name, layer, *part = key
-        if isinstance(layer, int) and layer < 0:
+        if layer is not None and layer < 0:
             layer += self.model.cfg.n_layers
-        return get_act_name(name, layer, *part)
+        return get_act_name(name, layer, part)
 
     def _can_replay(self, name: str) -> bool:
         return self.replay is not None and name in self.model.hook_points
@@ -126,9 +129,10 @@ class ActivationCache(Decomposition, Mapping[str, Tensor]):
 
     def __contains__(self, key: object) -> bool:
         """Whether the cache can serve a name; also of points that fire on demand."""
-        if not isinstance(key, (str, tuple)):
+        try:
+            name = self._full_name(cast(Key, key))
+        except InputError:
             return False
-        name = self._full_name(key)
         return name in self.values_by_name or self._can_replay(name)
 
     def __iter__(self) -> Iterator[str]:
@@ -222,18 +226,19 @@ def delivery(
 ) -> Deliver | None:
     """A function that cuts an activation to some positions and moves it; None if it need not.
 
-    The first position dimension is cut: of a pattern, the queries. An index keeps the dimension
-    out, as in TransformerLens.
+    The first position dimension is cut: of a pattern, the queries. It stays, with length 1, for a
+    single position, as in TransformerLens's `run_with_cache`.
     """
     if pos_slice is None and device is None:
         return None
+    index = as_index(pos_slice)
+    kept = [index] if isinstance(index, int) else index
 
     def deliver(name: str, value: Tensor) -> Tensor:
         dims = points[name.removesuffix("_grad")].shape.split()
         axis = next((i for i, dim in enumerate(dims) if dim in ("pos", "query_pos")), None)
         if pos_slice is not None and axis is not None:
-            index: Any = list(pos_slice) if isinstance(pos_slice, Iterable) else pos_slice
-            value = value[(slice(None),) * axis + (index,)].clone()
+            value = cut(value, kept, axis).clone()
         return value if device is None else value.to(device)
 
     return deliver

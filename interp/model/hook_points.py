@@ -97,6 +97,8 @@ _PART_SYNONYM = {"a": "attn", "m": "mlp", "b": "", "block": "", "blocks": "", "a
 _ALIAS = {
     f"embed.{name}": name for name in ("hook_embed", "hook_pos_embed", "hook_token_type_embed")
 }
+# TransformerLens 4 moved the inputs of single heads from the block into its attention.
+_IN_ATTENTION = re.compile(r"\.attn\.(hook_attn_in|hook_[qkv]_input)$")
 
 
 def get_act_name(name: str, layer: int | None = None, part: str | None = None) -> str:
@@ -106,7 +108,7 @@ def get_act_name(name: str, layer: int | None = None, part: str | None = None) -
     final norm, `("pattern", 3, "attn")`; a full name is returned as it is.
     """
     if "." in name or name.startswith("hook_"):
-        return _ALIAS.get(name, name)
+        return _ALIAS.get(name, _IN_ATTENTION.sub(r".\1", name))
     glued = re.match(r"^([a-z_]+?)(\d+)([a-z]?.*)$", name) if layer is None else None
     if glued:  # "q3", "scale4ln1": the short form of old notebooks
         name, layer, part = glued[1], int(glued[2]), glued[3] or part

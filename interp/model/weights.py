@@ -5,13 +5,14 @@ All but the stacks over layers are views: writing into one writes into the model
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from interp.errors import ConfigError, InputError
 from interp.model.core import Transformer
+from interp.model.fold import fold
 from interp.model.heads import Unembed
 
 
@@ -152,8 +153,12 @@ class Weights(Transformer):
         ids = torch.as_tensor(tokens, device=self.embed.weight.device)
         if ids.is_floating_point():
             raise InputError(f"Tokens are whole numbers, not {ids.dtype}.")
-        directions = self.W_U.t()[ids]
-        return directions[0] if ids.numel() == 1 and ids.ndim else directions
+        if ids.numel() == 1:
+            ids = ids.reshape(())  # as in TransformerLens: a batch of one token is one token
+        size = self.cfg.d_vocab_out
+        if ((ids < 0) | (ids >= size)).any():
+            raise InputError(f"{tokens!r} are no ids of this vocabulary, 0 to {size - 1}.")
+        return self.W_U.t()[ids]
 
     def accumulated_bias(
         self,
@@ -169,12 +174,19 @@ class Weights(Transformer):
         """
         bias = torch.zeros_like(self.embed.weight[0])
         blocks: Any = self.stack(self.last_stack).blocks
-        for block in blocks[:layer]:
-            bias = bias + block.attn.b_O
-            if include_mlp_biases and block.mlp is not None:
+        if mlp_input and layer >= len(blocks):
+            raise InputError(f"There is no block {layer} whose feed-forward layer could read.")
+        for i, block in enumerate(blocks[: layer + mlp_input]):
+            # What a parallel block's feed-forward layer reads, its attention has not written to.
+            if i < layer or not block.parallel:
+                bias = bias + block.attn.b_O
+                if block.cross_attn is not None:
+                    bias = bias + block.cross_attn.b_O
+            if i < layer and include_mlp_biases and block.mlp is not None:
                 bias = bias + block.mlp.b_out
-        if mlp_input:
-            if layer >= len(blocks):
-                raise InputError(f"There is no block {layer} whose feed-forward layer could read.")
-            bias = bias + blocks[layer].attn.b_O
         return bias
+
+    def folded(self, **steps: bool) -> Self:
+        """A new, equal model whose norms are folded and whose weights are centred; see
+        `interp.model.fold.fold`, whose steps can be switched off."""
+        return fold(self, **steps)

@@ -363,6 +363,19 @@ def test_a_cache_of_single_activations_is_enough() -> None:
         cache.stack_head_results(incl_remainder=True)
 
 
+@pytest.mark.parametrize("spec", [-1, (2, 5), [0, 3], None])
+def test_a_cache_of_some_positions(spec: Any) -> None:
+    """A single position stays an axis of length 1, so that what is stacked keeps its form."""
+    model, _, whole = run("decoder")
+    _, cache = model.run_with_cache(**example(model.cfg), pos_slice=spec)
+    kept = [spec] if spec == -1 else spec
+    direction = torch.randn(model.cfg.d_model, dtype=torch.float64)
+    parts = cache.get_full_resid_decomposition(apply_ln=True, project_output_onto=direction)
+    every = whole.get_full_resid_decomposition(apply_ln=True, project_output_onto=direction)
+    close(parts, python_cut(every, kept))
+    assert cache["pattern", 0].shape == (2, 4, parts.shape[2], 7)
+
+
 def test_an_edited_head_is_shown_as_edited() -> None:
     model, _, _ = run("decoder")
     name = "blocks.0.attn.hook_result"
