@@ -210,7 +210,7 @@ class Transformer(Text):
             keys = past.advance(n_key, mask, resid.shape[0])
             n_key = past.length
         around = stack.surroundings(position_ids, n_key, keys, resid.dtype, memory, memory_keys)
-        trace = Trace(around, position_ids, keys)
+        trace = Trace(around.detach(), position_ids, keys)
         resid = stack.run(
             resid,
             around,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -98,3 +98,7 @@ class Surroundings:
     rotation: Rotation | None = None
     memory: Tensor | None = None
     memory_mask: Mask | None = None
+
+    def detach(self) -> Surroundings:
+        """Without autograd's graph of the encoder, which holds every activation in it."""
+        return self if self.memory is None else replace(self, memory=self.memory.detach())

@@ -46,6 +46,7 @@ class Replay:
         self.batch = batch
         self.traces = traces
         self.version = weights_version(model)
+        self.streams_version = self._streams_version()
 
     @property
     def nbytes(self) -> int:
@@ -80,13 +81,23 @@ class Replay:
         return record.values
 
     def check_weights(self) -> None:
-        """Raises CacheError if the weights are not those of the run."""
+        """Raises CacheError if the weights, or the kept streams, are not those of the run."""
         if weights_version(self.model) != self.version:
             raise CacheError(
                 "The model's weights have changed since this cache was made, so its activations "
                 "can no longer be recomputed. Run the model again, or keep what you need before "
                 "the change with `cache.materialize(names)`."
             )
+        if self._streams_version() != self.streams_version:
+            raise CacheError(
+                "A tensor of this cache, or one that shares its memory, was written into, so what "
+                "follows from it can no longer be recomputed. Run the model again; clone what you "
+                "want to change."
+            )
+
+    def _streams_version(self) -> list[int]:
+        streams = (s for trace in self.traces.values() for s in trace.streams)
+        return [0 if s.is_inference() else s._version for s in streams]
 
     def _run(self, stage: Stage, record: Record) -> None:
         name, index = stage
