@@ -28,14 +28,15 @@ _MOST_TIPS = 1_000
 
 _THUMB = 96  # cells and pixels of a head's side in the grid
 _SHARP = 2  # device pixels for each of those
-_WIDE = 1_000  # pixels that the grid fills at most, where heads allow
-_LARGE = 620  # pixels of the one large head
+_GAP = 16  # pixels between heads
 
 # A head that gives half of its attention to one kind of place is named after it.
 _TYPICAL = 0.5
 
 
-def attention_grid(frame: pd.DataFrame, *, scheme: Scheme = "light", limit: float = 1.0) -> Figure:
+def attention_grid(
+    frame: pd.DataFrame, *, scheme: Scheme = "light", limit: float = 1.0, width: int = 960
+) -> Figure:
     """Every head of a model as a small picture: layers upwards, heads to the right.
 
     In a picture the reading position (query) goes down and the position read (key) to the right.
@@ -48,6 +49,7 @@ def attention_grid(frame: pd.DataFrame, *, scheme: Scheme = "light", limit: floa
         frame: a row for each cell, with `layer`, `head`, `query`, `key`, `weight`; cells without
             a row stay blank (see `attention_frame`).
         limit: the weight at the end of the colour scale.
+        width: pixels that all heads of a layer should fit into; a head has 40 to 96 of them.
 
     Returns:
         A figure whose frame has a row for each head: the mean share of its attention that goes
@@ -70,7 +72,7 @@ def attention_grid(frame: pd.DataFrame, *, scheme: Scheme = "light", limit: floa
         ],
         caption=[_caption(row) for _, row in summary.iterrows()],
     )
-    chart = _grid_layers(pictures, limit, scheme)
+    chart = _grid_layers(pictures, limit, scheme, width)
     return Figure(chart, _grid_finding(summary, patterns.shape[1]), summary)
 
 
@@ -81,6 +83,7 @@ def attention_head(
     key_tokens: Sequence[str] | None = None,
     scheme: Scheme = "light",
     limit: float = 1.0,
+    width: int = 600,
 ) -> Figure:
     """One head large: the reading token on the left, the tokens it reads from below.
 
@@ -89,6 +92,7 @@ def attention_head(
         tokens: text of each query position, and of each key position unless `key_tokens` is given.
         key_tokens: text of each key position, for cross-attention.
         limit: the weight at the end of the colour scale.
+        width: pixels of the longer side of the pattern at most, without its labels.
 
     Returns:
         A figure whose frame has the cells with their tokens, the largest weight first.
@@ -115,7 +119,7 @@ def attention_head(
     )
     layer, head = names.iloc[0]
     pattern = dense(frame, [(layer, head)], shape=(len(tokens), len(sources)))[0]
-    chart = _head_layers(named, pattern, seen, limit, scheme)
+    chart = _head_layers(named, pattern, seen, limit, scheme, width)
     ranked = named.sort_values("weight", ascending=False, ignore_index=True)
     return Figure(chart, _head_finding(ranked, pattern), ranked)
 
@@ -144,10 +148,12 @@ def _legend(title: str, limit: float) -> alt.Legend:
     )
 
 
-def _grid_layers(pictures: pd.DataFrame, limit: float, scheme: Scheme) -> alt.TopLevelMixin:
+def _grid_layers(
+    pictures: pd.DataFrame, limit: float, scheme: Scheme, width: int
+) -> alt.TopLevelMixin:
     colors = PALETTES[scheme]
     heads = pictures["head"].nunique()
-    side = int(min(_THUMB, max(40, _WIDE / heads - 16)))
+    side = int(min(_THUMB, max(40, width / heads - _GAP)))
     picked = alt.selection_point(name="head", fields=["layer", "head"], empty=False)
     base = alt.Chart(pictures).encode(
         x=alt.X(
@@ -195,7 +201,9 @@ def _grid_layers(pictures: pd.DataFrame, limit: float, scheme: Scheme) -> alt.To
         fontSize=11, color=colors.muted, dy=side // 2 + 4, baseline="middle"
     ).encode(text="caption:N")
     drawn = [frames, images, captions] if side >= 64 else [frames, images]
-    chart = alt.layer(*drawn).properties(width=alt.Step(side + 16), height=alt.Step(side + 32))
+    chart = alt.layer(*drawn).properties(
+        width=alt.Step(side + _GAP), height=alt.Step(side + 2 * _GAP)
+    )
     return themed(chart, scheme)
 
 
@@ -220,11 +228,12 @@ def _head_layers(
     seen: tuple[list[str], list[str]],
     limit: float,
     scheme: Scheme,
+    width: int,
 ) -> alt.TopLevelMixin:
     colors = PALETTES[scheme]
     queries, keys = pattern.shape
-    step = min(28.0, _LARGE / max(queries, keys))
-    width, height = step * keys, step * queries
+    step = min(28.0, width / max(queries, keys))
+    wide, high = step * keys, step * queries
     picture = len(named) > _MOST_RECTS
     cells = named.nlargest(_MOST_TIPS, "weight") if picture else named
     # Positions are numbers and cells reach half a step around them, so that the picture and the
@@ -256,14 +265,14 @@ def _head_layers(
     )
     drawn: list[alt.Chart] = [marks]
     if picture:
-        address = heat_png(pattern, colors.sequential, limit, _LARGE * _SHARP)
+        address = heat_png(pattern, colors.sequential, limit, width * _SHARP)
         whole = (
             alt.Chart(pd.DataFrame({"picture": [address]}))
-            .mark_image(width=width, height=height, align="left", baseline="top")
+            .mark_image(width=wide, height=high, align="left", baseline="top")
             .encode(x=alt.value(0), y=alt.value(0), url="picture:N")
         )
         drawn = [whole, marks]
-    chart = alt.layer(*drawn).properties(width=width, height=height)
+    chart = alt.layer(*drawn).properties(width=wide, height=high)
     return themed(chart, scheme, view={"stroke": colors.line})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,10 +33,20 @@ class Figure:
 
 
 def themed(
-    chart: alt.LayerChart | alt.FacetChart, scheme: Scheme, **config: Any
+    chart: alt.LayerChart | alt.FacetChart,
+    scheme: Scheme,
+    *,
+    autosize: Literal["pad", "fit-x"] = "pad",
+    **config: Any,
 ) -> alt.TopLevelMixin:
-    """A chart with the shared settings of its scheme; `config` replaces some of them."""
-    configured: alt.TopLevelMixin = chart.configure(**{**chart_config(scheme), **config})
+    """A chart with the shared settings of its scheme; `config` replaces some of them.
+
+    With `pad` the size is that of the plot, to which axes and legend add, and the cells of a map
+    stay as large as they were made; with `fit-x` the width includes them. It is said here because
+    Streamlit squeezes every chart that leaves it open.
+    """
+    sized = chart.properties(autosize={"type": autosize, "contains": "padding"})
+    configured: alt.TopLevelMixin = sized.configure(**{**chart_config(scheme), **config})
     return configured
 
 

@@ -99,7 +99,7 @@ def percent(fraction: float) -> str:
         return "<0.1%"
     if 99.9 < value < 100:
         return ">99.9%"
-    return f"{value:.1f}%" if value < 10 else f"{value:.0f}%"
+    return f"{value:.1f}%" if value < 10 or 99 < value < 100 else f"{value:.0f}%"
 
 
 def count(n: int, noun: str) -> str:

@@ -27,9 +27,16 @@ from interp.figures.theme import (
 _CELL = (70, 24)  # pixels of a cell of the lens, width and height
 _LABEL = 9  # columns of token text that fit into a cell
 _BAR = 24  # pixels of a bar with its gap
+_BARS = 520  # pixels of the chart of bars, labels included
 
 
-def lens_chart(frame: pd.DataFrame, *, scheme: Scheme = "light", per_line: int = 12) -> Figure:
+def lens_chart(
+    frame: pd.DataFrame,
+    *,
+    scheme: Scheme = "light",
+    per_line: int = 12,
+    chosen: int | None = None,
+) -> Figure:
     """The logit lens as a map of layers and positions, the top token written into each cell.
 
     Layer 0 is at the bottom, above it the layers in order, below it the input token. A text
@@ -42,6 +49,8 @@ def lens_chart(frame: pd.DataFrame, *, scheme: Scheme = "light", per_line: int =
         frame: a row for each layer and position with `layer`, `position`, `token` (of the input),
             `top_token`, `probability` (of the top token); `rank` (of the final prediction, 1 is
             first) and `entropy` (nats) appear in the tooltip where they are given.
+        chosen: a position whose input token is marked with brackets, for a page that shows more
+            about it.
 
     Raises:
         InputError: columns are missing, a probability is not in 0 to 1, or a cell comes twice.
@@ -58,13 +67,13 @@ def lens_chart(frame: pd.DataFrame, *, scheme: Scheme = "light", per_line: int =
         )
     frame = frame.sort_values(["layer", "position"], ignore_index=True)
     layers = sorted(frame["layer"].unique().tolist())
-    cells, words = _placed(frame, layers, per_line, scheme)
+    cells, words = _placed(frame, layers, per_line, scheme, chosen)
     chart = _lens_layers(cells, words, _row_labels(layers, int(words["band"].max()) + 1), scheme)
     return Figure(chart, _lens_finding(frame, layers), frame)
 
 
 def _placed(
-    frame: pd.DataFrame, layers: list[int], per_line: int, scheme: Scheme
+    frame: pd.DataFrame, layers: list[int], per_line: int, scheme: Scheme, chosen: int | None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The cells, and the input tokens below them, each with its row and column in the picture."""
     order = {layer: i for i, layer in enumerate(layers)}
@@ -87,7 +96,13 @@ def _placed(
         column=place % per_line,
         band=place // per_line,
         row=place // per_line * height + len(layers),
-        label=[shorten(visible(token), _LABEL) for token in words["token"]],
+        label=[
+            f"[{shorten(visible(token), _LABEL - 2)}]"
+            if position == chosen
+            else shorten(visible(token), _LABEL)
+            for position, token in zip(words["position"], words["token"], strict=True)
+        ],
+        chosen=words["position"] == chosen,
         reads=[visible(token) for token in words["token"]],
     ).drop(columns="token")
     return cells, words
@@ -152,11 +167,14 @@ def _lens_layers(
     ]
     below = (
         alt.Chart(words)
-        .mark_text(font=MONO, fontSize=11, color=colors.muted)
+        .mark_text(font=MONO, fontSize=11)
         .encode(
             x=x,
             y=y,
             text="label:N",
+            color=alt.condition(
+                alt.datum.chosen, alt.value(colors.accent_text), alt.value(colors.muted)
+            ),
             tooltip=[alt.Tooltip("position:O"), alt.Tooltip("reads:N", title="input token")],
         )
     )
@@ -270,8 +288,8 @@ def _bars(bars: pd.DataFrame, labels: list[str], scheme: Scheme) -> alt.TopLevel
     values = base.mark_text(align="left", dx=6, fontSize=12, color=colors.ink).encode(
         text="value:N"
     )
-    chart = alt.layer(drawn, values).properties(width=420, height=alt.Step(_BAR))
-    return themed(chart, scheme)
+    chart = alt.layer(drawn, values).properties(width=_BARS, height=alt.Step(_BAR))
+    return themed(chart, scheme, autosize="fit-x")
 
 
 def lookup(labels: Sequence[str]) -> str:

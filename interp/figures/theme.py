@@ -29,6 +29,7 @@ class Palette:
         muted: text of second rank; still 4.5:1 on `paper`.
         line: rules and borders.
         accent: the mark that is chosen.
+        accent_text: text in the hue of `accent`, 4.5:1 on `paper`.
         diverging: an odd number of stops from the most negative value to the most positive one.
         sequential: stops from zero to the largest amount.
     """
@@ -39,6 +40,7 @@ class Palette:
     muted: str
     line: str
     accent: str
+    accent_text: str
     diverging: tuple[str, ...]
     sequential: tuple[str, ...]
 
@@ -56,6 +58,7 @@ PALETTES: dict[Scheme, Palette] = {
         muted="#5a626b",
         line="#d9d9d4",
         accent="#c86f12",
+        accent_text="#9a4c08",
         diverging=(
             *("#134b85", "#2f78b3", "#6aa5d0", "#b3d3e8"),
             "#f0f0f0",
@@ -73,6 +76,7 @@ PALETTES: dict[Scheme, Palette] = {
         muted="#a3acb8",
         line="#363d46",
         accent="#f0a04b",
+        accent_text="#f0a04b",
         diverging=(
             *("#9dcdf2", "#6fadde", "#4586ba", "#2b5f8a"),
             "#2a2a2a",

@@ -107,6 +107,12 @@ def test_both_charts_compile() -> None:
         drawn(prediction_chart(GUESSES, scheme=scheme).chart)
 
 
+def test_the_chosen_position_is_marked_in_words_too() -> None:
+    words = rows_of(lens_chart(lens_frame(WORDS), chosen=2).chart, layer=3)
+    assert [word["label"] for word in words if word["chosen"]] == ["[·w2]"]
+    assert [word["position"] for word in words if "[" in word["label"]] == [2]
+
+
 def test_optional_columns_are_optional() -> None:
     frame = lens_frame(WORDS).drop(columns=["rank", "entropy"])
     tips = spec_of(lens_chart(frame).chart)["layer"][0]["encoding"]["tooltip"]

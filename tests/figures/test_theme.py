@@ -38,6 +38,7 @@ def test_text_reads_on_paper(scheme: Scheme) -> None:
     for ground in (colors.paper, colors.panel):
         assert contrast(colors.ink, ground) >= 7
         assert contrast(colors.muted, ground) >= 4.5
+        assert contrast(colors.accent_text, ground) >= 4.5
 
 
 def test_contrast_of_black_and_white_is_what_the_standard_says() -> None:
