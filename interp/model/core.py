@@ -197,9 +197,6 @@ class Transformer(Text):
             memory, memory_keys = self._encode(batch, tap, past, keep)
         name = self.last_stack
         stack = self.stack(name)
-        start = _layer(start, len(stack.blocks), "start_at_layer")
-        if stop is not None:
-            stop = _layer(stop, len(stack.blocks), "stop_at_layer")
         tokens, mask = batch.of(name)
         position_ids = batch.position_ids(name)
         resid = batch.resid
@@ -277,10 +274,3 @@ class Transformer(Text):
         if (self.cfg.dtype, self.cfg.device) != (weight.dtype, str(weight.device)):
             self.cfg = self.cfg.replace(dtype=weight.dtype, device=str(weight.device))
         return self
-
-
-def _layer(index: int, n_layers: int, what: str) -> int:
-    """A layer counted from the start."""
-    if not -n_layers <= index <= n_layers:
-        raise InputError(f"{what} is {index}; the model has the layers 0 to {n_layers - 1}.")
-    return index + n_layers if index < 0 else index

@@ -126,7 +126,12 @@ def _continue(
     resid = part.run(resid, around, tap, start=layer, stop=stop, memories=prefixes)
     if stop is not None:
         return resid
-    mask = None if trace.keys is None else trace.keys[:, position:]
+    mask = trace.keys
+    if model.cfg.head == "classification":  # it reads one position of all, or their mean
+        before = trace.streams[-1][:, :position]
+        resid = torch.cat([before.expand(resid.shape[0], *before.shape[1:]), resid], 1)
+    elif mask is not None:
+        mask = mask[:, position:]
     return model.finish(resid, mask, tap)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from interp.errors import InputError
 from interp.model.attention import Memory
 from interp.model.block import Block
 from interp.model.config import TransformerConfig
@@ -122,10 +123,22 @@ class Stack:
         """The stream after blocks `start` to `stop`, [batch, pos, d_model].
 
         Args:
+            start, stop: the blocks from `start` to before `stop`; negative counts from the end.
             memories, source_memories: keys and values from earlier forwards, one per block.
             keep: receives the stream that enters each block, and the one that leaves the last.
+
+        Raises:
+            InputError: there is no such layer, or `stop` lies before `start`.
         """
-        for i in range(start, len(self.blocks) if stop is None else stop):
+        n_layers = len(self.blocks)
+        start = _layer(start, n_layers, "start_at_layer")
+        stop = n_layers if stop is None else _layer(stop, n_layers, "stop_at_layer")
+        if stop < start:
+            raise InputError(
+                f"stop_at_layer is {stop}, which lies before layer {start}, where this forward "
+                "starts."
+            )
+        for i in range(start, stop):
             if keep is not None:
                 keep.append(resid.detach())
             resid = self.blocks[i](
@@ -153,6 +166,13 @@ class Stack:
             yield from scoped(f"{self.name}.{i}", block.hook_points())
         if self.ln_final is not None:
             yield from scoped(self.norm_name, self.ln_final.hook_points())
+
+
+def _layer(index: int, n_layers: int, what: str) -> int:
+    """A layer counted from the start."""
+    if not -n_layers <= index <= n_layers:
+        raise InputError(f"{what} is {index}; the model has the layers 0 to {n_layers - 1}.")
+    return index + n_layers if index < 0 else index
 
 
 @dataclass
