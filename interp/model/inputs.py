@@ -87,10 +87,7 @@ def read_inputs(
         )
     if isinstance(decoder_tokens, (str, list)):
         decoder_tokens, decoder_attention_mask = model.decoder_tokens_and_mask(decoder_tokens)
-    first: int | Tensor = 0
-    if past is not None and past.length:
-        # A row's next position is the number of its real tokens so far.
-        first = past.length if past.mask is None else past.mask.long().sum(1, keepdim=True)
+    first: int | Tensor = 0 if past is None else past.next_position()
     if start_at_layer is not None:
         resid = _stream(model, tokens)
         mask = _mask(attention_mask, resid)
