@@ -171,8 +171,11 @@ class TransformerConfig:
         self._check_consistency()
 
     def _derive(self) -> None:
+        derived: dict[str, Any] = {}  # name -> the value that asked for it
+
         def derive(name: str, value: Any, unset: Any = -1) -> None:
             if getattr(self, name) == unset:
+                derived[name] = unset
                 object.__setattr__(self, name, value)
 
         if self.d_head == -1 and self.d_model % self.n_heads:
@@ -186,11 +189,12 @@ class TransformerConfig:
         derive("n_key_value_heads", self.n_heads)
         derive("n_decoder_layers", self.n_layers if self.shape == "encoder_decoder" else 0)
         derive("rotary_dim", self.d_head)
-        derive("attn_scale", math.sqrt(self.d_head))
+        derive("attn_scale", math.sqrt(max(self.d_head, 0)))
         derive("final_norm", self.norm_position == "pre", unset=None)
         if self.normalization_type == "RMS":
-            object.__setattr__(self, "norm_bias", False)
+            derive("norm_bias", False, unset=True)
         object.__setattr__(self, "attn_types", tuple(self.attn_types))
+        object.__setattr__(self, "_derived", derived)
 
     def _check_choices(self) -> None:
         choices = {
@@ -283,8 +287,10 @@ class TransformerConfig:
         return self.attn_types[layer] if self.attn_types else "global"
 
     def replace(self, **changes: Any) -> TransformerConfig:
-        """A copy with some fields changed; the copy checks itself."""
-        return dataclasses.replace(self, **changes)
+        """A copy with some fields changed; the copy checks itself, and derives anew what this
+        configuration has derived (with another `n_heads`, another `d_head`)."""
+        derived: dict[str, Any] = self.__dict__["_derived"]
+        return dataclasses.replace(self, **{**derived, **changes})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON. The device is where a model happens to be, so it is left out."""
