@@ -1,0 +1,45 @@
+"""A model built without weights, then filled: nothing is drawn, nothing is held twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from interp.model.config import TransformerConfig
+from interp.model.tokenizer import Tokenizer
+from interp.model.transformer import HookedTransformer
+from interp.pretrained.tables import Entry, Source, check, fill
+
+Table = Callable[[HookedTransformer], Sequence[Entry]]
+
+
+def build(
+    cfg: TransformerConfig,
+    table: Table,
+    source: Source,
+    where: str,
+    *,
+    tokenizer: Tokenizer | None = None,
+    device: torch.device | str | None = None,
+    ignore: Callable[[str], bool] = lambda name: False,
+) -> HookedTransformer:
+    """The model of a configuration with the weights of a source, in evaluation mode.
+
+    Args:
+        table: which tensor is which parameter, given the model's shapes.
+        where: what the source is, for messages.
+        ignore: tensors of the source that may be left over.
+
+    Raises:
+        LoadError: the source does not fit; see `tables.check`. No model exists then.
+    """
+    with torch.device("meta"):
+        model = HookedTransformer(cfg, tokenizer)
+    entries = table(model)
+    check(model, entries, source, where, ignore=ignore)
+    model.to_empty(device=device or "cpu")
+    if cfg.tie_word_embeddings:  # the two were one tensor; leaving `meta` made them two
+        model.unembed.weight = model.embed.weight
+    fill(model, entries, source)
+    return model.eval()
