@@ -158,6 +158,8 @@ class TransformerConfig:
     # bookkeeping
     initializer_range: float = 0.02
     model_name: str = "custom"
+    original_architecture: str | None = None
+    """Class of the transformers library whose weights these are; None for a model made here."""
     dtype: torch.dtype = torch.float32
     device: str = "cpu"
 
