@@ -53,6 +53,11 @@ class RopeScaling:
             raise ConfigError(f"rope scaling factor is {self.factor}; it must be at least 1.")
         if self.kind != "linear" and self.original_n_ctx < 1:
             raise ConfigError(f"{self.kind} rope scaling needs original_n_ctx, the trained length.")
+        if self.kind == "llama3" and self.high_freq_factor <= self.low_freq_factor:
+            raise ConfigError(
+                f"high_freq_factor {self.high_freq_factor} must exceed low_freq_factor "
+                f"{self.low_freq_factor}: the ramp lies between the two."
+            )
 
 
 @dataclass(frozen=True)
@@ -165,12 +170,21 @@ class TransformerConfig:
 
     def __post_init__(self) -> None:
         for name in ("d_model", "n_layers", "n_heads", "d_vocab", "n_ctx"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < (0 if name == "n_layers" else 1):
-                raise ConfigError(f"{name} is {value!r}; it must be a positive whole number.")
+            self._check_count(name, at_least=0 if name == "n_layers" else 1)
         self._derive()
+        for name in ("d_head", "d_mlp", "d_vocab_out", "n_key_value_heads"):
+            self._check_count(name, at_least=1)
+        for name in ("n_decoder_layers", "n_segments"):
+            self._check_count(name, at_least=0)
         self._check_choices()
         self._check_consistency()
+
+    def _check_count(self, name: str, at_least: int) -> None:
+        value = getattr(self, name)
+        if type(value) is not int or value < at_least:
+            raise ConfigError(
+                f"{name} is {value!r}; it must be a whole number of at least {at_least}."
+            )
 
     def _derive(self) -> None:
         derived: dict[str, Any] = {}  # name -> the value that asked for it
@@ -213,6 +227,12 @@ class TransformerConfig:
                 raise ConfigError(
                     f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(allowed)}."
                 )
+        if self.pooler_act is not None and self.pooler_act not in get_args(Activation):
+            allowed = get_args(Activation)
+            raise ConfigError(
+                f"pooler_act is {self.pooler_act!r}; it must be None or one of "
+                f"{', '.join(allowed)}."
+            )
         if self.norm_position not in ("pre", "post"):
             raise ConfigError(f"norm_position is {self.norm_position!r}; it must be pre or post.")
 
@@ -226,7 +246,8 @@ class TransformerConfig:
             f"n_heads {self.n_heads} is not a multiple of n_key_value_heads "
             f"{self.n_key_value_heads}; every key/value head must serve equally many queries.",
         )
-        require(self.d_head > 0 and self.d_mlp > 0, "d_head and d_mlp must be positive.")
+        require(self.attn_scale > 0, f"attn_scale is {self.attn_scale}; scores are divided by it.")
+        require(self.eps >= 0, f"eps is {self.eps}; a norm adds it to a square.")
         if self.positional_embedding_type == "rotary":
             require(
                 0 < self.rotary_dim <= self.d_head and self.rotary_dim % 2 == 0,
@@ -234,6 +255,20 @@ class TransformerConfig:
             )
         if self.positional_embedding_type == "sinusoidal":
             require(self.d_model % 2 == 0, "sinusoidal positions need an even d_model.")
+        if self.positional_embedding_type == "relative_positional_bias":
+            buckets, distance = (
+                self.relative_attention_num_buckets,
+                self.relative_attention_max_distance,
+            )
+            require(
+                buckets >= 4,
+                f"relative_attention_num_buckets is {buckets}; both directions need two at least.",
+            )
+            require(
+                distance > buckets // 2,
+                f"relative_attention_max_distance is {distance}; it must exceed the "
+                f"{buckets // 2} distances that have a bucket of their own.",
+            )
         if self.attn_types:
             require(
                 len(self.attn_types) == self.n_layers
@@ -246,6 +281,11 @@ class TransformerConfig:
         require(
             not (self.parallel_attn_mlp and self.norm_position == "post"),
             "parallel blocks are pre-norm; norm_position='post' contradicts parallel_attn_mlp.",
+        )
+        require(
+            not (self.parallel_attn_mlp and self.shape == "encoder_decoder"),
+            "parallel blocks have no cross-attention; an encoder-decoder cannot have "
+            "parallel_attn_mlp.",
         )
         require(
             self.shape != "encoder_decoder" or self.n_segments == 0,
@@ -268,6 +308,14 @@ class TransformerConfig:
         require(
             not (self.shape == "decoder" and self.head == "mlm"),
             "a decoder sees only the past; masked language modelling ('mlm') needs an encoder.",
+        )
+        require(
+            not self.tie_word_embeddings or self.has_vocabulary_head,
+            "tie_word_embeddings needs a head over the vocabulary (lm or mlm).",
+        )
+        require(
+            not self.tie_word_embeddings or self.d_vocab_out == self.d_vocab,
+            "tie_word_embeddings needs d_vocab_out to equal d_vocab.",
         )
         require(0.0 <= self.dropout < 1.0, f"dropout is {self.dropout}; it must be in [0, 1).")
 

@@ -9,7 +9,7 @@ from typing import Any, Self, cast
 import torch
 from torch import Tensor, nn
 
-from interp.errors import ConfigError, InputError
+from interp.errors import InputError
 from interp.model.ambient import ambient_tap
 from interp.model.block import Block
 from interp.model.config import TransformerConfig
@@ -60,8 +60,8 @@ class Transformer(Text):
             self.ln_final = Norm.from_config(cfg) if cfg.final_norm else None
         self._add_positions(cfg)
         self.output = Output(cfg)
-        if cfg.tie_word_embeddings:
-            self._tie()
+        if cfg.tie_word_embeddings and self.output.unembed is not None:
+            self.output.unembed.weight = self.embed.weight
         if self.embed.weight.device.type != "meta":
             init_weights(self, cfg, seed)
         self.to(dtype=cfg.dtype)
@@ -78,13 +78,6 @@ class Transformer(Text):
                     for name, causal in self._stack_names().items()
                 }
             )
-
-    def _tie(self) -> None:
-        if self.output.unembed is None:
-            raise ConfigError("tie_word_embeddings needs a head over the vocabulary (lm or mlm).")
-        if self.cfg.d_vocab_out != self.cfg.d_vocab:
-            raise ConfigError("tie_word_embeddings needs d_vocab_out to equal d_vocab.")
-        self.output.unembed.weight = self.embed.weight
 
     def _stack_names(self) -> dict[str, bool]:
         """Name of each stack -> whether it is causal."""
