@@ -1,0 +1,155 @@
+"""The result of a local explainer: a signed score per token, and what is needed to judge it."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from interp.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What an explanation took.
+
+    Attributes:
+        forwards, backwards: passes over one copy of the text.
+        seconds: of wall time.
+    """
+
+    forwards: int
+    backwards: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """Why a model gave a target its value, as one number per token.
+
+    Attributes:
+        tokens: text of each token.
+        token_ids: their ids.
+        scores: how much each token raised (or lowered) the target, in the target's unit.
+        side: `input`, or for an encoder-decoder `source` and `target`, per token.
+        method: name of the explainer.
+        target: what was explained, in words.
+        value: the target on the text.
+        baseline: what the text was compared with, in words.
+        baseline_value: the target on the baseline.
+        completeness_error: |sum of scores - (value - baseline_value)| / |value - baseline_value|,
+            or None if the method does not claim that its scores add up.
+        converged: whether the method met its own tolerance.
+        cost: passes and time.
+        seed: of the method's random draws; None if it has none.
+        model: name of the model.
+        weights_hash, tokens_hash: what the result belongs to.
+        parameters: options of the method.
+    """
+
+    tokens: tuple[str, ...]
+    token_ids: tuple[int, ...]
+    scores: tuple[float, ...]
+    side: tuple[str, ...]
+    method: str
+    target: str
+    value: float
+    baseline: str
+    baseline_value: float
+    completeness_error: float | None
+    converged: bool
+    cost: Cost
+    seed: int | None
+    model: str
+    weights_hash: str
+    tokens_hash: str
+    parameters: dict[str, Any]
+
+    @property
+    def difference(self) -> float:
+        """What the scores of a complete method add up to."""
+        return self.value - self.baseline_value
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per token: position, token, token_id, side, score, share of the difference."""
+        import pandas as pd
+
+        frame = pd.DataFrame(
+            {
+                "position": range(len(self.tokens)),
+                "token": self.tokens,
+                "token_id": self.token_ids,
+                "side": self.side,
+                "score": self.scores,
+            }
+        )
+        difference = self.difference
+        frame["share"] = frame["score"] / difference if difference else math.nan
+        return frame
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+    def to_json(self, path: str | Path | None = None) -> str:
+        """The whole result as JSON; also written to `path`."""
+        values = self.to_dict()
+        error = self.completeness_error
+        if error is not None and not math.isfinite(error):
+            values["completeness_error"] = str(error)  # JSON has no infinity
+        text = json.dumps(values, ensure_ascii=False, indent=2) + "\n"
+        if path is not None:
+            _write(Path(path), text)
+        return text
+
+    def to_html(self, path: str | Path | None = None) -> str:
+        """A page that opens without a network: strip, table and facts; also written to `path`."""
+        from interp.figures.page import facts_html, page_html, paragraph_html, score_table_html
+        from interp.figures.strip import strip_finding, token_strip_html
+
+        facts = facts_html(self.facts())
+        strip = token_strip_html(self.tokens, self.scores, unit=self.unit)
+        finding = paragraph_html(strip_finding(self.tokens, self.scores))
+        table = score_table_html(self.tokens, self.scores)
+        text = page_html(f"Why the {self.target}?", facts, strip, finding, table)
+        if path is not None:
+            _write(Path(path), text)
+        return text
+
+    @property
+    def unit(self) -> str:
+        """What a score is a share of."""
+        return f"share of the {self.target}" if len(self.target) <= 40 else "share of the target"
+
+    def facts(self) -> dict[str, str]:
+        """What a reader must know to judge the scores, in words."""
+        cost = self.cost
+        error = self.completeness_error
+        claim = "not claimed by this method" if error is None else f"{error:.2%}"
+        if not self.converged:
+            claim += ", above the tolerance: do not rely on the scores"
+        return {
+            "model": f"{self.model}, weights {self.weights_hash[:12]}",
+            "method": self.method.replace("_", " "),
+            "target": f"{self.target}: {self.value:.4g}",
+            "baseline": f"{self.baseline}: {self.baseline_value:.4g}",
+            "scores add up to": f"{sum(self.scores):.4g} of {self.difference:.4g}",
+            "completeness error": claim,
+            "cost": f"{cost.forwards} forwards, {cost.backwards} backwards, {cost.seconds:.2f} s",
+        }
+
+
+def _write(path: Path, text: str) -> None:
+    """Writes beside the file and renames, so that no half page is left."""
+    temporary = path.with_name(path.name + ".part")
+    try:
+        temporary.write_text(text, "utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise InputError(f"{path} cannot be written: {error.strerror}.") from error

@@ -1,0 +1,120 @@
+"""What a token is compared with: the input in which it says nothing."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from interp.errors import InputError
+
+Kind = Literal["mean", "token", "text", "zero", "embeddings"]
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Embeddings to start from; made by one of the class methods below.
+
+    Special tokens (begin and end of text, padding, separators) keep their own embedding unless
+    `keep_special` is False: they say nothing of the text, but a model rests on them.
+    """
+
+    kind: Kind = "mean"
+    value: Any = None
+    keep_special: bool = True
+
+    @classmethod
+    def mean(cls) -> Baseline:
+        """The mean embedding of the vocabulary."""
+        return cls("mean")
+
+    @classmethod
+    def token(cls, token: str | int) -> Baseline:
+        """One token everywhere: the mask or the padding token, say."""
+        return cls("token", token)
+
+    @classmethod
+    def text(cls, text: str | Tensor) -> Baseline:
+        """Another text of as many tokens: what made the difference between the two?"""
+        return cls("text", text, keep_special=False)
+
+    @classmethod
+    def zero(cls) -> Baseline:
+        """The zero vector. Ill-posed where the stream is normalised first: warns."""
+        return cls("zero")
+
+    @classmethod
+    def embeddings(cls, embeddings: Tensor) -> Baseline:
+        """Given embeddings, [pos, d_model] or [d_model]."""
+        return cls("embeddings", embeddings, keep_special=False)
+
+    @property
+    def description(self) -> str:
+        """In words."""
+        words = {
+            "mean": "the mean embedding",
+            "token": f"the token {self.value!r} everywhere",
+            "text": "another text",
+            "zero": "the zero embedding",
+            "embeddings": "given embeddings",
+        }[self.kind]
+        return f"{words}, special tokens kept" if self.keep_special else words
+
+    def resolve(self, model: Any, tokens: Tensor, embedded: Tensor) -> Tensor:
+        """The baseline of a text of ids [1, pos] with embeddings [1, pos, d_model]: that shape.
+
+        Raises:
+            InputError: the baseline does not fit the text.
+        """
+        baseline = self._values(model, tokens, embedded).to(embedded.dtype).expand_as(embedded)
+        if not self.keep_special:
+            return baseline
+        tokenizer = getattr(model, "tokenizer", None)
+        cfg = model.cfg
+        special = {cfg.bos_token_id, cfg.eos_token_id, cfg.pad_token_id} - {None}
+        special |= set(getattr(tokenizer, "special_ids", ()))
+        is_special = torch.isin(tokens, torch.tensor(sorted(special), device=tokens.device))
+        return torch.where(is_special[..., None], embedded, baseline)
+
+    def _values(self, model: Any, tokens: Tensor, embedded: Tensor) -> Tensor:
+        table: Tensor = model.W_E.detach() * getattr(model.cfg, "embed_scale", 1.0)
+        if self.kind == "mean":
+            wide = table if table.dtype == torch.float64 else table.float()
+            return wide.mean(0)
+        if self.kind == "zero":
+            warnings.warn(
+                "A zero embedding has no direction, and a norm divides by its length: near the "
+                "baseline the path is ill-posed. Prefer Baseline.mean().",
+                stacklevel=4,
+            )
+            return torch.zeros_like(table[0])
+        if self.kind == "token":
+            token = self.value
+            index = model.to_single_token(token) if isinstance(token, str) else int(token)
+            if not 0 <= index < len(table):
+                raise InputError(f"The baseline token {index} is not in the vocabulary.")
+            return table[index]
+        if self.kind == "text":
+            other = self.value if isinstance(self.value, Tensor) else model.to_tokens(self.value)
+            other = other.reshape(1, -1)
+            if other.shape != tokens.shape:
+                raise InputError(
+                    f"The baseline text has {other.shape[1]} tokens and the text "
+                    f"{tokens.shape[1]}; a counterfactual needs as many."
+                )
+            return table[other]
+        given: Tensor = self.value
+        if given.shape[-1] != embedded.shape[-1] or given.ndim not in (1, 2, 3):
+            raise InputError(
+                f"The baseline embeddings have shape {list(given.shape)}; the text's are "
+                f"{list(embedded.shape[1:])}."
+            )
+        if given.ndim > 1 and given.shape[-2] != embedded.shape[1]:
+            raise InputError(
+                f"The baseline embeddings are of {given.shape[-2]} positions; the text has "
+                f"{embedded.shape[1]}."
+            )
+        return given
