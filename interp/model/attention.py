@@ -94,12 +94,10 @@ class Attention(nn.Module):
         """[batch, pos, head, d_head] each (fewer heads for keys and values if grouped)."""
         if isinstance(x, tuple):
             return self._per_head(x)
-        n_q, n_kv = self.n_heads * self.d_head, self.n_kv * self.d_head
         if source is None:
-            qkv = self.qkv(x)
-            q, k, v = qkv[..., :n_q], qkv[..., n_q : n_q + n_kv], qkv[..., n_q + n_kv :]
-            return self._heads(q), self._heads(k), self._heads(v)
-        bias = self.qkv.bias
+            q, k, v = self._heads(self.qkv(x)).split((self.n_heads, self.n_kv, self.n_kv), -2)
+            return q, k, v
+        n_q, bias = self.n_heads * self.d_head, self.qkv.bias
         q = F.linear(x, self.qkv.weight[:n_q], None if bias is None else bias[:n_q])
         if memory is None:
             k, v = self._project_keys_values(source)
@@ -108,10 +106,10 @@ class Attention(nn.Module):
         return self._heads(q), k, v
 
     def _project_keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        n_q, n_kv = self.n_heads * self.d_head, self.n_kv * self.d_head
-        bias = self.qkv.bias
+        n_q, bias = self.n_heads * self.d_head, self.qkv.bias
         kv = F.linear(x, self.qkv.weight[n_q:], None if bias is None else bias[n_q:])
-        return self._heads(kv[..., :n_kv]), self._heads(kv[..., n_kv:])
+        k, v = self._heads(kv).split(self.n_kv, -2)
+        return k, v
 
     def keys_values(self, x: Tensor, rotation: Rotation | None) -> tuple[Tensor, Tensor]:
         """Keys and values alone, ready to be attended to: [batch, pos, kv_head, d_head] each."""

@@ -47,10 +47,10 @@ class Norm(nn.Module):
 
     def forward(self, x: Tensor, tap: TapLike = NO_TAP) -> Tensor:
         """[..., width] -> [..., width]"""
-        if tap.edits("hook_scale") or tap.edits("hook_normalized"):
-            return self._opened(x, tap)
         if tap.wants("hook_scale") or tap.wants("hook_normalized"):
-            self._opened(x, tap)
+            opened = self._opened(x, tap)
+            if tap.edits("hook_scale") or tap.edits("hook_normalized"):
+                return opened
         if self.rms:
             return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
         return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
