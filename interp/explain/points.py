@@ -92,7 +92,8 @@ class Point:
         pieces = dict(zip(self.parts, embeddings.split(self.lengths, 1), strict=True))
 
         def put(value: Tensor, hook: Any) -> Tensor:
-            return pieces[hook.name]
+            piece: Tensor = pieces[hook.name]
+            return piece
 
         inputs = {
             name: value.expand(n, *value.shape[1:]) if isinstance(value, Tensor) else value
@@ -102,7 +103,8 @@ class Point:
         logits: Tensor = self.model.run_with_hooks(
             tokens, fwd_hooks=[(name, put) for name in self.parts], return_type="logits", **inputs
         )
-        return self.target(logits)
+        value: Tensor = self.target(logits)
+        return value
 
     def gradients(self, embeddings: Tensor) -> Tensor:
         """The gradient of the target at embeddings [n, pos, d_model], of the same shape."""

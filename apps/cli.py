@@ -1,0 +1,77 @@
+"""The `interp` command. Every sub-command is a thin call into the package.
+
+Exit codes: 0 done; 1 the command ran and its answer is no; 2 wrong use, or input that was refused;
+130 interrupted. Errors are one line on the error stream.
+
+The command line is read by argparse and not by tyro: importing tyro takes about 0.3 s, more than
+all the rest of `interp --help`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from interp import InterpError, __version__
+
+COMMANDS = {
+    "generate": "continue a prompt",
+    "explain": "say which tokens a prediction rests on",
+    "explore": "open the explorer in the browser",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command line; returns the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = _parser(arguments[0] if arguments else None)
+    try:
+        options = parser.parse_args(arguments)
+        if options.command is None:
+            parser.print_help()
+            return 2
+        code = import_module(f"apps.commands.{options.command}").run(options)
+        sys.stdout.flush()
+    except InterpError as error:
+        print(f"interp: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interp: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader (`head`, say) has what it wanted. Python would complain when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return int(code or 0)
+
+
+def _parser(command: str | None) -> argparse.ArgumentParser:
+    """The parser; only the sub-command that is called is imported."""
+    parser = argparse.ArgumentParser(
+        prog="interp",
+        description="Train, open and explain Transformer language models.",
+        epilog="exit codes: 0 done, 1 the answer is no, 2 wrong use or input, 130 interrupted\n"
+        "`interp COMMAND --help` shows the options of a command, with examples.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"interp {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for name, summary in COMMANDS.items():
+        module = import_module(f"apps.commands.{name}") if name == command else None
+        sub = commands.add_parser(
+            name,
+            help=summary,
+            description=module.__doc__ if module else None,
+            epilog=f"examples:\n{module.EXAMPLES}" if module else None,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        if module is not None:
+            module.add_arguments(sub)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

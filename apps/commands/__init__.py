@@ -1,0 +1,1 @@
+"""The sub-commands of `interp`: one file each, with `HELP`, `EXAMPLES`, `arguments` and `run`."""
