@@ -280,7 +280,7 @@ def _stream_tokens(order: Order) -> Generator[Tensor, None, None]:
 def _wants_text(model: Transformer, input: Any, return_type: str | None) -> bool:
     if return_type not in ("input", "str", "tokens"):
         raise InputError(f"return_type is {return_type!r}; it must be 'input', 'str' or 'tokens'.")
-    as_text = not isinstance(input, Tensor) if return_type == "input" else return_type == "str"
+    as_text = isinstance(input, (str, list)) if return_type == "input" else return_type == "str"
     if as_text:
         model.require_tokenizer()
     return as_text
