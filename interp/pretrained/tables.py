@@ -96,6 +96,8 @@ class Source(Protocol):
 
     def names(self) -> Iterable[str]: ...
 
+    def dtype(self, name: str) -> torch.dtype: ...
+
     def read(self, name: str) -> Tensor: ...
 
     def read_into(self, name: str, out: Tensor) -> None: ...
@@ -112,6 +114,9 @@ class InMemory:
 
     def names(self) -> Iterable[str]:
         return self.tensors
+
+    def dtype(self, name: str) -> torch.dtype:
+        return self.tensors[name].dtype
 
     def read(self, name: str) -> Tensor:
         return self.tensors[name].detach()
