@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = import_module(f"apps.commands.{options.command}").run(options)
         sys.stdout.flush()
     except InterpError as error:
-        print(f"interp: {error}", file=sys.stderr)
+        print("interp:", *str(error).split(), file=sys.stderr)  # on one line
         return 2
     except KeyboardInterrupt:
         print("interp: interrupted", file=sys.stderr)
