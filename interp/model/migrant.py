@@ -13,8 +13,27 @@ from interp.errors import HookError
 from interp.model.weights import Weights
 
 
+class _Submodule:
+    """A submodule that its class shows as well: runtime protocols, as those that TransformerLens
+    asks for a model with, look there and not into `nn.Module.__getattr__` since Python 3.12."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, model: Any, owner: type) -> Any:
+        if model is None:
+            return self
+        try:
+            return model._modules[self.name]
+        except KeyError:
+            raise AttributeError(f"This model has no {self.name!r}.") from None
+
+
 class Migrant(Weights):
     """The part of a model that understands TransformerLens's older calls."""
+
+    blocks: Any = _Submodule()
+    ln_final: Any = _Submodule()
 
     @classmethod
     def from_pretrained(
