@@ -68,6 +68,19 @@ class Replay:
                 return stack, OUTPUT
         return self.model.last_stack, OUTPUT
 
+    def kept(self, name: str) -> Tensor | None:
+        """The activation `name` if the run kept it: what enters a block, and what leaves it."""
+        found = re.fullmatch(r"(blocks|encoder|decoder)\.(\d+)\.hook_(\w+)", name)
+        if found is None:
+            return None
+        post_norm = self.model.cfg.norm_position == "post"
+        last = "normalized_resid_post" if post_norm else "resid_post"
+        offset = {"resid_pre": 0, last: 1}.get(found[3])
+        if offset is None:
+            return None
+        self.check_weights()
+        return self.traces[found[1]].streams[int(found[2]) + offset]
+
     def compute(self, stage: Stage, names: Collection[str]) -> dict[str, Tensor]:
         """The activations `names` of one stage.
 
