@@ -92,7 +92,7 @@ class FixedTable(nn.Module):
         self.register_buffer("table", compute(), persistent=False)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         if self.table.device.type != "meta":
             with torch.device("cpu"):
                 table = self.compute()
