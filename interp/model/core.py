@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from interp.errors import InputError
-from interp.model.ambient import ambient_tap
+from interp.model.ambient import ambient_tap, refuse_to_compile
 from interp.model.block import Block
 from interp.model.config import TransformerConfig
 from interp.model.embed import Input
@@ -147,7 +147,9 @@ class Transformer(Text):
         Raises:
             InputError: ids out of range, a text too long or empty, a mask of another shape.
         """
-        if not torch.compiler.is_compiling():
+        if torch.compiler.is_compiling():
+            refuse_to_compile()
+        else:
             tap = chain(ambient_tap(self), tap)
         batch = read_inputs(
             self, tokens, start_at_layer=start_at_layer, past=past_kv_cache, **inputs

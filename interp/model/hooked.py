@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Generator, Iterable, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from interp.errors import InputError
-from interp.model.ambient import ambient_tap, within
+from interp.model.ambient import UNCOMPILED, ambient_tap, within
 from interp.model.cache import ActivationCache, Deliver, PosSlice, delivery
 from interp.model.core import Transformer
 from interp.model.hook_points import HookPoint, NamesFilter, select
@@ -116,10 +115,7 @@ class Hooked(Transformer):
         A compiled model runs uncompiled meanwhile, so that no hook is lost.
         """
         tap = self.hooks_tap(fwd_hooks, bwd_hooks)
-        with ExitStack() as context:
-            context.enter_context(within(self, tap))
-            if "torch._dynamo" in sys.modules:
-                context.enter_context(torch.compiler.set_stance("force_eager"))
+        with within(self, tap), UNCOMPILED:
             yield self
 
     def hooks_tap(self, fwd_hooks: HookList = (), bwd_hooks: HookList = ()) -> Tap:
