@@ -6,7 +6,8 @@ not claim more (Jain and Wallace, "Attention is not Explanation", 2019).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import altair as alt
 import numpy as np
@@ -35,7 +36,12 @@ _TYPICAL = 0.5
 
 
 def attention_grid(
-    frame: pd.DataFrame, *, scheme: Scheme = "light", limit: float = 1.0, width: int = 960
+    frame: pd.DataFrame,
+    *,
+    scheme: Scheme = "light",
+    limit: float | None = None,
+    hide_first: bool = False,
+    width: int = 960,
 ) -> Figure:
     """Every head of a model as a small picture: layers upwards, heads to the right.
 
@@ -48,7 +54,10 @@ def attention_grid(
     Args:
         frame: a row for each cell, with `layer`, `head`, `query`, `key`, `weight`; cells without
             a row stay blank (see `attention_frame`).
-        limit: the weight at the end of the colour scale.
+        limit: the weight at the end of the colour scale; by default 1, or the largest weight that
+            is shown where the first token is hidden.
+        hide_first: leave the first token out of the pictures, where many heads rest what they do
+            not use and outshine the others; what is said of a head still counts it.
         width: pixels that all heads of a layer should fit into; a head has 40 to 96 of them.
 
     Returns:
@@ -60,19 +69,23 @@ def attention_grid(
         InputError: columns are missing, a weight is not in 0 to 1, or a cell comes twice.
     """
     require_weights(frame, limit)
+    shown, end = _shown(frame, limit, hide_first)
     heads = frame[["layer", "head"]].drop_duplicates().sort_values(["layer", "head"])
     names = list(heads.itertuples(index=False, name=None))
     patterns = dense(frame, names)
     colors = PALETTES[scheme]
     summary = heads.reset_index(drop=True).join(pd.DataFrame([head_summary(p) for p in patterns]))
+    drawn = dense(shown, names, patterns.shape[1:]) if hide_first else patterns
     pictures = summary.assign(
         picture=[
-            heat_png(max_pool(p, _THUMB), colors.sequential, limit, _THUMB * _SHARP)
-            for p in patterns
+            heat_png(max_pool(p, _THUMB), colors.sequential, end, _THUMB * _SHARP) for p in drawn
         ],
         caption=[_caption(row) for _, row in summary.iterrows()],
     )
-    chart = _grid_layers(pictures, limit, scheme, width)
+    pictures["heard"] = [
+        f"layer {row.layer}, head {row.head}: {row.caption}" for row in pictures.itertuples()
+    ]
+    chart = _grid_layers(pictures, _legend(end, hide_first), end, scheme, width)
     return Figure(chart, _grid_finding(summary, patterns.shape[1]), summary)
 
 
@@ -82,7 +95,8 @@ def attention_head(
     *,
     key_tokens: Sequence[str] | None = None,
     scheme: Scheme = "light",
-    limit: float = 1.0,
+    limit: float | None = None,
+    hide_first: bool = False,
     width: int = 600,
 ) -> Figure:
     """One head large: the reading token on the left, the tokens it reads from below.
@@ -91,7 +105,7 @@ def attention_head(
         frame: as for `attention_grid`, of one layer and one head.
         tokens: text of each query position, and of each key position unless `key_tokens` is given.
         key_tokens: text of each key position, for cross-attention.
-        limit: the weight at the end of the colour scale.
+        limit, hide_first: as for `attention_grid`.
         width: pixels of the longer side of the pattern at most, without its labels.
 
     Returns:
@@ -118,8 +132,11 @@ def attention_head(
         key_token=[seen[1][i] for i in frame["key"]],
     )
     layer, head = names.iloc[0]
-    pattern = dense(frame, [(layer, head)], shape=(len(tokens), len(sources)))[0]
-    chart = _head_layers(named, pattern, seen, limit, scheme, width)
+    size = len(tokens), len(sources)
+    pattern = dense(frame, [(layer, head)], size)[0]
+    shown, end = _shown(named, limit, hide_first)
+    drawn = dense(shown, [(layer, head)], size)[0] if hide_first else pattern
+    chart = _head_layers(shown, drawn, seen, _legend(end, hide_first), end, scheme, width)
     ranked = named.sort_values("weight", ascending=False, ignore_index=True)
     return Figure(chart, _head_finding(ranked, pattern), ranked)
 
@@ -135,9 +152,21 @@ def _caption(row: pd.Series) -> str:
     return f"{kind} {percent(share)}" if share >= _TYPICAL else "mixed"
 
 
-def _legend(title: str, limit: float) -> alt.Legend:
+def _shown(
+    frame: pd.DataFrame, limit: float | None, hide_first: bool
+) -> tuple[pd.DataFrame, float]:
+    """The cells to draw, and the end of their colour scale."""
+    if not hide_first:
+        return frame, 1.0 if limit is None else limit
+    # A text of one token has nothing else to show.
+    shown = frame[frame["key"] > 0] if (frame["key"] > 0).any() else frame
+    return shown, limit or float(shown["weight"].max()) or 1.0
+
+
+def _legend(limit: float, hide_first: bool) -> alt.Legend:
+    blank = "masked, and the first token" if hide_first else "masked"
     return alt.Legend(
-        title=title,
+        title=f"attention weight (blank: {blank})",
         orient="bottom",
         direction="horizontal",
         gradientLength=240,
@@ -149,7 +178,7 @@ def _legend(title: str, limit: float) -> alt.Legend:
 
 
 def _grid_layers(
-    pictures: pd.DataFrame, limit: float, scheme: Scheme, width: int
+    pictures: pd.DataFrame, legend: alt.Legend, limit: float, scheme: Scheme, width: int
 ) -> alt.TopLevelMixin:
     colors = PALETTES[scheme]
     heads = pictures["head"].nunique()
@@ -184,21 +213,30 @@ def _grid_layers(
     )
     # The frame of a picture; its fill is never seen and gives the scale a legend.
     frames = (
-        base.mark_rect(width=side + 4, height=side + 4, yOffset=-8, fillOpacity=0, cornerRadius=2)
+        base.mark_rect(
+            width=side + 4,
+            height=side + 4,
+            yOffset=-8,
+            fillOpacity=0,
+            cornerRadius=2,
+            aria=False,
+        )
         .encode(
             fill=alt.Fill(
                 "first:Q",
                 scale=alt.Scale(**color_range(colors.sequential, 0.0, limit)),
-                legend=_legend("attention weight (blank: masked)", limit),
+                legend=legend,
             ),
             stroke=alt.condition(picked, alt.value(colors.accent), alt.value(colors.line)),
             strokeWidth=alt.condition(picked, alt.value(3), alt.value(1)),
         )
         .add_params(picked)
     )
-    images = base.mark_image(width=side, height=side, yOffset=-8).encode(url="picture:N")
+    images = base.mark_image(width=side, height=side, yOffset=-8).encode(
+        url="picture:N", description="heard:N"
+    )
     captions = base.mark_text(
-        fontSize=11, color=colors.muted, dy=side // 2 + 4, baseline="middle"
+        fontSize=11, color=colors.muted, dy=side // 2 + 4, baseline="middle", aria=False
     ).encode(text="caption:N")
     drawn = [frames, images, captions] if side >= 64 else [frames, images]
     chart = alt.layer(*drawn).properties(
@@ -226,6 +264,7 @@ def _head_layers(
     named: pd.DataFrame,
     pattern: NDArray[np.float64],
     seen: tuple[list[str], list[str]],
+    legend: alt.Legend,
     limit: float,
     scheme: Scheme,
     width: int,
@@ -239,7 +278,14 @@ def _head_layers(
     # Positions are numbers and cells reach half a step around them, so that the picture and the
     # marks share one scale.
     cells = cells.assign(
-        x=cells["key"] - 0.5, x2=cells["key"] + 0.5, y=cells["query"] - 0.5, y2=cells["query"] + 0.5
+        x=cells["key"] - 0.5,
+        x2=cells["key"] + 0.5,
+        y=cells["query"] - 0.5,
+        y2=cells["query"] + 0.5,
+        heard=[
+            f"{_at(cell, 'query')} reads {cell['weight']:.2f} from {_at(cell, 'key')}"
+            for cell in cells.to_dict("records")
+        ],
     )
     marks = (
         alt.Chart(cells)
@@ -252,7 +298,7 @@ def _head_layers(
             fill=alt.Fill(
                 "weight:Q",
                 scale=alt.Scale(**color_range(colors.sequential, 0.0, limit)),
-                legend=_legend("attention weight (blank: masked)", limit),
+                legend=legend,
             ),
             tooltip=[
                 alt.Tooltip("query:O"),
@@ -261,6 +307,7 @@ def _head_layers(
                 alt.Tooltip("key_token:N", title="reads from"),
                 alt.Tooltip("weight:Q", format=".4f"),
             ],
+            description="heard:N",
         )
     )
     drawn: list[alt.Chart] = [marks]
@@ -300,7 +347,7 @@ def _axis(channel: str, title: str, labels: list[str], step: float) -> alt.X | a
 def _head_finding(ranked: pd.DataFrame, pattern: NDArray[np.float64]) -> str:
     # A causal head's first token can read only itself; that weight of 1 says nothing.
     later = ranked[ranked["query"] > 0] if (ranked["query"] > 0).any() else ranked
-    best = later.iloc[0]
+    best = later.iloc[0].to_dict()
     kinds = head_summary(pattern)
     return (
         f"Layer {best['layer']}, head {best['head']} over {count(pattern.shape[0], 'token')}: the "
@@ -311,5 +358,5 @@ def _head_finding(ranked: pd.DataFrame, pattern: NDArray[np.float64]) -> str:
     )
 
 
-def _at(cell: pd.Series, which: str) -> str:
+def _at(cell: Mapping[str, Any], which: str) -> str:
     return f"“{shorten(cell[f'{which}_token'], 30)}” (position {cell[which]})"

@@ -73,6 +73,11 @@ def shorten(label: str, width: int) -> str:
     return kept + "…"
 
 
+def quoted(token: str) -> str:
+    """A token within a sentence: visible, short, in quotation marks."""
+    return f"“{shorten(visible(token), 40)}”"
+
+
 def number(value: float, *, signed: bool = False) -> str:
     """A value in three significant digits, an integer in all of its own, with a true minus sign.
 

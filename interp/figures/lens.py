@@ -14,7 +14,7 @@ import pandas as pd
 
 from interp.errors import InputError
 from interp.figures.figure import Figure, finite, require_columns, themed
-from interp.figures.labels import count, percent, shorten, visible
+from interp.figures.labels import count, percent, quoted, shorten, visible
 from interp.figures.theme import (
     MONO,
     PALETTES,
@@ -89,6 +89,11 @@ def _placed(
         says=[visible(token) for token in frame["top_token"]],
         reads=[visible(token) for token in frame["token"]],
         ink=[text_color(sequential_color(p, 1.0, scheme)) for p in frame["probability"]],
+        heard=[
+            f"layer {cell.layer}, position {cell.position}, after {quoted(cell.token)}: "
+            f"{quoted(cell.top_token)} {percent(cell.probability)}"
+            for cell in frame.itertuples()
+        ],
     ).drop(columns=["token", "top_token"])
     words = frame.drop_duplicates("position")[["position", "token"]]
     place = words["position"] - first
@@ -156,18 +161,19 @@ def _lens_layers(
             ),
             stroke=alt.condition(picked, alt.value(colors.accent), alt.value(None)),
             strokeWidth=alt.condition(picked, alt.value(3), alt.value(0)),
+            description="heard:N",
         )
         .add_params(picked)
     )
     texts = [
         base.transform_filter("datum.settled" if bold else "!datum.settled")
-        .mark_text(font=MONO, fontSize=11, fontWeight="bold" if bold else "normal")
+        .mark_text(font=MONO, fontSize=11, fontWeight="bold" if bold else "normal", aria=False)
         .encode(text="label:N", color=alt.Color("ink:N", scale=None))
         for bold in (False, True)
     ]
     below = (
         alt.Chart(words)
-        .mark_text(font=MONO, fontSize=11)
+        .mark_text(font=MONO, fontSize=11, aria=False)
         .encode(
             x=x,
             y=y,
@@ -191,16 +197,16 @@ def _lens_finding(frame: pd.DataFrame, layers: list[int]) -> str:
     best = frame.loc[frame["probability"].idxmax()]
     parts = [
         f"Logit lens of {count(positions, 'token')} at {count(len(layers), 'layer')}; "
-        f"most certain is {_quoted(best['top_token'])} with {percent(best['probability'])} "
+        f"most certain is {quoted(best['top_token'])} with {percent(best['probability'])} "
         f"at layer {best['layer']}, position {best['position']}, "
-        f"after {_quoted(best['token'])}."
+        f"after {quoted(best['token'])}."
     ]
     last = frame[frame["position"] == frame["position"].max()]
     end = last.iloc[-1]
     other = np.flatnonzero((last["top_token"] != end["top_token"]).to_numpy())
     since = last["layer"].iloc[other[-1] + 1 if len(other) else 0]  # from there on all agree
     parts.append(
-        f"The prediction after the last token is {_quoted(end['top_token'])} "
+        f"The prediction after the last token is {quoted(end['top_token'])} "
         f"({percent(end['probability'])}), on top from layer {since} on."
     )
     return " ".join(parts)
@@ -234,6 +240,12 @@ def prediction_chart(
             "label": labels,
             "probability": frame["probability"],
             "chosen": [place == chosen for place in range(len(frame))],
+            "heard": [
+                f"place {place + 1}: {quoted(token)} {percent(p)}"
+                for place, (token, p) in enumerate(
+                    zip(frame["token"], frame["probability"], strict=True)
+                )
+            ],
             "value": [
                 percent(p) + (", explained" if place == chosen else "")
                 for place, p in enumerate(frame["probability"])
@@ -241,10 +253,10 @@ def prediction_chart(
         }
     )
     chart = _bars(bars, [shorten(label, 24) for label in labels], scheme)
-    first = f"{_quoted(frame['token'][0])} with {percent(frame['probability'][0])}"
+    first = f"{quoted(frame['token'][0])} with {percent(frame['probability'][0])}"
     finding = f"The most probable next token is {first}"
     if len(frame) > 1:
-        finding += f", then {_quoted(frame['token'][1])} with {percent(frame['probability'][1])}"
+        finding += f", then {quoted(frame['token'][1])} with {percent(frame['probability'][1])}"
         share = percent(min(float(frame["probability"].sum()), 1.0))
         finding += f"; these {len(frame)} hold {share} of the probability"
     return Figure(chart, finding + ".", frame)
@@ -282,13 +294,14 @@ def _bars(bars: pd.DataFrame, labels: list[str], scheme: Scheme) -> alt.TopLevel
                 alt.datum.chosen, alt.value(colors.accent), alt.value(colors.sequential[6])
             ),
             stroke=alt.condition(picked, alt.value(colors.ink), alt.value(None)),
+            description="heard:N",
         )
         .add_params(picked)
     )
-    values = base.mark_text(align="left", dx=6, fontSize=12, color=colors.ink).encode(
+    values = base.mark_text(align="left", dx=6, fontSize=12, color=colors.ink, aria=False).encode(
         text="value:N"
     )
-    chart = alt.layer(drawn, values).properties(width=_BARS, height=alt.Step(_BAR))
+    chart = alt.layer(drawn, values).properties(width=_BARS, height=_BAR * len(bars))
     return themed(chart, scheme, autosize="fit-x")
 
 
@@ -308,7 +321,3 @@ def _require_probabilities(frame: pd.DataFrame, what: str) -> None:
             f"Row {outside[0]} of the {what} has probability {values[outside[0]]}; it must be "
             "between 0 and 1. Give probabilities, not logits."
         )
-
-
-def _quoted(token: str) -> str:
-    return f"“{shorten(visible(token), 40)}”"

@@ -64,7 +64,7 @@ def head_summary(pattern: NDArray[np.floating]) -> dict[str, float]:
     }
 
 
-def require_weights(frame: pd.DataFrame, limit: float) -> None:
+def require_weights(frame: pd.DataFrame, limit: float | None) -> None:
     """Raise `InputError` unless a frame holds attention weights at whole positions."""
     require_columns(frame, ("layer", "head", "query", "key", "weight"), "attention patterns")
     weights = finite(frame["weight"], "attention weights")
@@ -81,7 +81,7 @@ def require_weights(frame: pd.DataFrame, limit: float) -> None:
                 f"The column {column} of the attention patterns must hold positions from 0, as "
                 f"integers; it holds {frame[column].dtype} from {frame[column].min()}."
             )
-    if not 0 < limit <= 1:
+    if limit is not None and not 0 < limit <= 1:
         raise InputError(f"The limit of the colour scale is {limit}; give one in (0, 1].")
 
 
@@ -97,7 +97,7 @@ def dense(
     number = pd.MultiIndex.from_tuples(names)
     which = number.get_indexer(pd.MultiIndex.from_frame(frame[["layer", "head"]]))
     cell = (which * queries + frame["query"].to_numpy()) * keys + frame["key"].to_numpy()
-    if len(np.unique(cell)) != len(cell):
+    if np.bincount(cell).max() > 1:
         raise InputError(
             "The attention patterns hold a cell (layer, head, query, key) more than once; give "
             "the pattern of one text."

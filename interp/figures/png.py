@@ -6,6 +6,7 @@ import struct
 import zlib
 from base64 import b64encode
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,11 +31,18 @@ def heat_png(
     index = np.where(np.isnan(values), 0, np.rint(level) + 1).astype(np.uint8)
     factor = max(1, -(-side // max(index.shape)))
     index = index.repeat(factor, axis=0).repeat(factor, axis=1)
-    palette = ["#000000", *(blend(stops, i / (_LEVELS - 1)) for i in range(_LEVELS))]
-    return "data:image/png;base64," + b64encode(_png(index, palette)).decode("ascii")
+    image = _png(index, _palette(tuple(stops)))
+    return "data:image/png;base64," + b64encode(image).decode("ascii")
 
 
-def _png(index: NDArray[np.uint8], palette: Sequence[str]) -> bytes:
+@lru_cache(maxsize=16)
+def _palette(stops: tuple[str, ...]) -> bytes:
+    """Red, green and blue of each index: black, which is never seen, and then the scale."""
+    colors = ["#000000", *(blend(stops, i / (_LEVELS - 1)) for i in range(_LEVELS))]
+    return bytes(channel for color in colors for channel in rgb(color))
+
+
+def _png(index: NDArray[np.uint8], palette: bytes) -> bytes:
     """A palette image [height, width] whose colour 0 is transparent (PNG, third edition)."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
@@ -48,7 +56,7 @@ def _png(index: NDArray[np.uint8], palette: Sequence[str]) -> bytes:
         (
             b"\x89PNG\r\n\x1a\n",
             chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)),
-            chunk(b"PLTE", bytes(channel for color in palette for channel in rgb(color))),
+            chunk(b"PLTE", palette),
             chunk(b"tRNS", b"\x00"),
             chunk(b"IDAT", zlib.compress(rows.tobytes(), 9)),
             chunk(b"IEND", b""),

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from interp.errors import InputError
 from interp.figures.figure import scored_tokens
-from interp.figures.labels import columns, count, literal, number, shorten, visible
+from interp.figures.labels import columns, count, literal, number, quoted, shorten, visible
 from interp.figures.theme import (
     MONO,
     PALETTES,
@@ -61,8 +61,7 @@ def strip_finding(tokens: Sequence[str], scores: Scores) -> str:
         return "The only score is zero." if one else f"All {len(array)} scores are zero."
 
     def at(place: int) -> str:
-        label = shorten(visible(tokens[place]), 40)
-        return f"{number(array[place], signed=True)} at token {place} “{label}”"
+        return f"{number(array[place], signed=True)} at token {place} {quoted(tokens[place])}"
 
     high, low = int(array.argmax()), int(array.argmin())
     parts = [f"the largest positive score is {at(high)}"] if array[high] > 0 else []

@@ -174,6 +174,24 @@ def test_a_position_left_out_stays_blank_and_keeps_its_label() -> None:
     assert (scale["domain"][0], scale["domain"][-1]) == (0, 0.5)
 
 
+def test_hiding_the_first_token_hides_it_in_the_picture_only() -> None:
+    frame = attention_frame(patterns(1, 2, 5), causal=True)
+    plain, hidden = attention_grid(frame), attention_grid(frame, hide_first=True)
+    assert hidden.alt == plain.alt
+    pd.testing.assert_frame_equal(hidden.frame, plain.frame)
+    assert rows_of(hidden.chart, 1)[0]["picture"] != rows_of(plain.chart, 1)[0]["picture"]
+    tokens = ["a", "b", "c", "d", "e"]
+    frame = frame[frame["head"] == 1]
+    plain_head = attention_head(frame, tokens)
+    hidden_head = attention_head(frame, tokens, hide_first=True)
+    assert hidden_head.alt == plain_head.alt
+    assert {cell["key"] for cell in rows_of(hidden_head.chart)} == {1, 2, 3, 4}
+    fill = spec_of(hidden_head.chart)["layer"][0]["encoding"]["fill"]
+    assert fill["scale"]["domain"][-1] == frame[frame["key"] > 0]["weight"].max()
+    assert "and the first token" in fill["legend"]["title"]
+    drawn(attention_head(one_head(1), ["a"], hide_first=True).chart)
+
+
 def put(column: str, value: Any) -> pd.DataFrame:
     frame = one_head(3)
     frame[column] = frame[column].astype(float)

@@ -1,0 +1,198 @@
+"""The explorer in a real browser: what only a browser can show, and that it asks nobody else."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import URLError
+from urllib.parse import urlparse
+from urllib.request import urlopen
+
+import pytest
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
+
+pytestmark = pytest.mark.browser
+
+PATIENCE = 60_000  # milliseconds; the machine may be busy with other tests
+QUIET = (
+    *("--disable-gpu", "--disable-background-networking", "--disable-component-update"),
+    *("--disable-sync", "--no-sandbox"),
+)
+
+
+@pytest.fixture(scope="module")
+def address(repository: Path) -> Iterator[str]:
+    """A running explorer, started as `make explore` does."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        *(sys.executable, "-m", "streamlit", "run", "apps/explorer.py"),
+        *("--server.headless=true", f"--server.port={port}", "--server.fileWatcherType=none"),
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        command,
+        cwd=repository,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as server:
+        try:
+            _wait_for(f"http://127.0.0.1:{port}/_stcore/health", server)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+
+
+def _wait_for(address: str, server: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + 60
+    while time.monotonic() < until and server.poll() is None:
+        try:
+            with urlopen(address, timeout=2):
+                return
+        except (URLError, OSError):
+            time.sleep(0.2)
+    pytest.fail(f"the explorer did not start (exit code {server.poll()})")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[playwright.Browser]:
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    with playwright.sync_playwright() as driver:
+        path = found or driver.chromium.executable_path
+        if not Path(path).exists():
+            pytest.skip("no Chromium: neither on the PATH nor installed by playwright")
+        chromium = driver.chromium.launch(executable_path=path, args=list(QUIET))
+        yield chromium
+        chromium.close()
+
+
+@contextmanager
+def visit(
+    browser: playwright.Browser, address: str, scheme: str = "light"
+) -> Iterator[playwright.Page]:
+    """A page of the explorer; fails afterwards for errors, dialogs and requests to others."""
+    context = browser.new_context(
+        viewport={"width": 1400, "height": 2400}, color_scheme=scheme, reduced_motion="reduce"
+    )
+    page = context.new_page()
+    wrong: list[str] = []
+    page.on("console", lambda m: wrong.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("dialog", lambda dialog: (wrong.append(dialog.message), dialog.dismiss()))
+
+    def local_only(request: playwright.Request) -> None:
+        to = urlparse(request.url)
+        if to.scheme not in ("data", "blob") and to.hostname != "127.0.0.1":
+            wrong.append(request.url)
+
+    page.on("request", local_only)
+    page.goto(address)
+    settle(page)
+    yield page
+    context.close()
+    assert not wrong
+
+
+def settle(page: playwright.Page) -> None:
+    """Wait until the script has ended and its last chart is drawn."""
+    page.wait_for_selector(
+        '[data-testid="stApp"][data-test-script-state="notRunning"] .st-key-one_head '
+        '[data-testid="stVegaLiteChart"] :is(svg, canvas)',
+        timeout=PATIENCE,
+    )
+    page.wait_for_selector(".interp-strip", timeout=PATIENCE)
+
+
+def chosen(page: playwright.Page, key: str) -> str:
+    return page.locator(f".st-key-{key} input").input_value()
+
+
+def click_mark(page: playwright.Page, chart: str, label: str) -> None:
+    """Click the mark of a chart whose description begins with `label`."""
+    mark = page.locator(f'.st-key-{chart} [role="graphics-symbol"][aria-label^="{label}"]')
+    mark.click(force=True, timeout=PATIENCE)  # by force: the text of a cell lies above it
+
+
+def expect_chosen(page: playwright.Page, key: str, starts: str) -> None:
+    page.wait_for_function(
+        "([key, starts]) => document.querySelector(`.st-key-${key} input`)"
+        ".value.startsWith(starts)",
+        arg=[key, starts],
+        timeout=PATIENCE,
+    )
+    settle(page)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_first_page_is_drawn_without_errors_or_requests(
+    browser: playwright.Browser, address: str, scheme: str
+) -> None:
+    with visit(browser, address, scheme) as page:
+        assert page.locator(".interp-strip .t").count() > 10
+        assert page.locator('[data-testid="stVegaLiteChart"]').count() == 4
+        assert page.locator('[data-testid="stException"]').count() == 0
+        paper = page.locator(".interp-strip").evaluate("e => getComputedStyle(e).backgroundColor")
+        assert paper == {"light": "rgb(252, 252, 251)", "dark": "rgb(21, 24, 28)"}[scheme]
+
+
+def test_clicks_move_the_widgets_and_the_link_remembers(
+    browser: playwright.Browser, address: str
+) -> None:
+    with visit(browser, address) as page:
+        click_mark(page, "lens", "layer 3, position 6,")
+        expect_chosen(page, "at", "6 ")
+        assert page.locator(".interp-strip .t").count() == 7
+        click_mark(page, "predictions", "place 3:")
+        expect_chosen(page, "token", "3 ")
+        click_mark(page, "heads", "layer 2, head 4:")
+        expect_chosen(page, "layer", "2")
+        expect_chosen(page, "head", "4")
+        link, strip = page.url, page.locator(".interp-strip").inner_text()
+    with visit(browser, link) as page:
+        shown = [chosen(page, key)[:2].strip() for key in ("at", "token", "layer", "head")]
+        assert shown == ["6", "3", "2", "4"]
+        assert page.locator(".interp-strip").inner_text() == strip
+
+
+def test_hostile_text_is_shown_and_does_nothing(browser: playwright.Browser, address: str) -> None:
+    text = "<img src=x onerror=alert(1)> ![](http://x.test/y) </script> \u202ea [b](http://c.test)"
+    with visit(browser, address) as page:
+        page.locator(".st-key-at input").wait_for()
+        page.locator("textarea").fill(text)
+        page.locator("textarea").press("Control+Enter")
+        page.wait_for_function(
+            "document.querySelector('.interp-strip').innerText.includes('·<')", timeout=PATIENCE
+        )
+        settle(page)
+        assert page.locator("main img, [data-testid=stMain] a[href*='c.test']").count() == 0
+        # The new text is explained at its end, whatever was chosen for the old one.
+        last = page.locator(".interp-strip .t").count() - 1
+        assert chosen(page, "at").startswith(f"{last} ")
+
+
+def test_a_refusal_is_shown_without_requests(browser: playwright.Browser, address: str) -> None:
+    with visit(browser, address) as page:
+        page.locator("textarea").fill("![](http://x.test/y) " * 90)
+        page.locator("textarea").press("Control+Enter")
+        page.wait_for_selector('[data-testid="stAlert"]', timeout=PATIENCE)
+        page.wait_for_timeout(500)  # a picture or an icon would be asked for by now
+
+
+def test_keyboard_reaches_each_score(browser: playwright.Browser, address: str) -> None:
+    with visit(browser, address) as page:
+        first = page.locator(".interp-strip .t").first
+        first.focus()
+        assert "score" in first.get_attribute("aria-label")
+        page.keyboard.press("Tab")
+        second = page.locator(".interp-strip .t").nth(1)
+        assert second.evaluate("e => e === document.activeElement")
