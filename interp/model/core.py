@@ -196,7 +196,8 @@ class Transformer(Text):
         position_ids = batch.position_ids(name)
         resid = batch.resid
         if resid is None:
-            resid = stack.begin(tokens, position_ids, batch.token_type_ids, tap, batch.embedded)
+            embedded = batch.embedded if name != "decoder" else None
+            resid = stack.begin(tokens, position_ids, batch.token_type_ids, tap, embedded)
         n_key, keys = position_ids.shape[1], mask
         if past is not None:
             keys = past.advance(n_key, mask, resid.shape[0])

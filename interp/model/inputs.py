@@ -81,7 +81,17 @@ def read_inputs(
     cfg = model.cfg
     tokens = input_ids if tokens is None else tokens
     decoder_tokens = decoder_input_ids if decoder_tokens is None else decoder_tokens
+    decoder = cfg.shape == "encoder_decoder"
+    if not decoder and (decoder_tokens is not None or decoder_attention_mask is not None):
+        raise InputError(
+            f"Only an encoder-decoder takes decoder tokens and their mask; this is a {cfg.shape}."
+        )
     if isinstance(tokens, (str, list)):
+        if attention_mask is not None:
+            raise InputError(
+                "The attention mask of texts is made here, from their lengths; give the tokens as "
+                "ids to mask more of them."
+            )
         tokens, attention_mask = model.to_tokens_and_mask(
             tokens, prepend_bos=prepend_bos, padding_side=padding_side
         )
@@ -89,22 +99,35 @@ def read_inputs(
         decoder_tokens, decoder_attention_mask = model.decoder_tokens_and_mask(decoder_tokens)
     first: int | Tensor = 0 if past is None else past.next_position()
     if start_at_layer is not None:
-        resid = _stream(model, tokens)
+        resid = _stream(model, tokens, "start_at_layer")
         mask = _mask(attention_mask, resid)
-        if cfg.shape == "encoder_decoder":
+        if decoder:
             raise InputError(
                 "start_at_layer needs the encoder's output too, for an encoder-decoder: "
                 "use `resume(cache, layer)`."
             )
+        _check_positions(model, position_ids, resid)
         return Inputs(None, mask, resid=resid, explicit_position_ids=position_ids, first=first)
     used = 0 if past is None else past.length
-    decoder = cfg.shape == "encoder_decoder"
-    ids = inputs_embeds if inputs_embeds is not None else _tokens(model, tokens, "tokens")
+    if inputs_embeds is None:
+        ids = _tokens(model, tokens, "tokens")
+    elif tokens is None:
+        ids = _stream(model, inputs_embeds, "inputs_embeds")
+    else:
+        raise InputError("Both tokens and inputs_embeds are given; a forward reads one of them.")
     _check_length(model, ids.shape[1] + (0 if decoder else used))
     mask = _mask(attention_mask, ids)
+    _check_segments(model, token_type_ids, ids)
+    _check_positions(model, position_ids, ids)
     target, target_mask = None, None
     if decoder:
         target = _target(model, ids, decoder_tokens)
+        encoded = past is not None and past.source is not None
+        if not encoded and target.shape[0] != ids.shape[0]:
+            raise InputError(
+                f"decoder_tokens has {target.shape[0]} rows and the source {ids.shape[0]}; each "
+                "target needs its source."
+            )
         _check_length(model, target.shape[1] + used)
         target_mask = _mask(decoder_attention_mask, target)
     return Inputs(
@@ -125,22 +148,19 @@ def _tokens(model: Transformer, tokens: Any, what: str) -> Tensor:
             f"{what} is {type(tokens).__name__}; give ids as a tensor [batch, pos], or text."
         )
     ids: Tensor = tokens[None] if tokens.ndim == 1 else tokens
-    if ids.ndim != 2 or ids.is_floating_point() or ids.dtype == torch.bool:
+    if ids.ndim != 2 or ids.dtype not in (torch.int32, torch.int64):
         raise InputError(
             f"{what} has shape {list(ids.shape)} and dtype {ids.dtype}; "
-            "it must be whole numbers [batch, pos]."
+            "it must be int64 (or int32) ids [batch, pos]."
         )
     if ids.numel() == 0:
         raise InputError(f"{what} is empty; a forward needs at least one token.")
-    # On a GPU the check would wait for the device at every step; there the embedding's own
-    # device-side assertion remains.
-    if not torch.compiler.is_compiling() and ids.device.type == "cpu":
-        low, high = (int(bound) for bound in ids.aminmax())
-        if low < 0 or high >= model.cfg.d_vocab:
-            raise InputError(
-                f"{what} has the id {low if low < 0 else high}; the vocabulary has the ids 0 to "
-                f"{model.cfg.d_vocab - 1}. Was the text encoded with another tokenizer?"
-            )
+    bad = _outside(ids, model.cfg.d_vocab)
+    if bad is not None:
+        raise InputError(
+            f"{what} has the id {bad}; the vocabulary has the ids 0 to {model.cfg.d_vocab - 1}. "
+            "Was the text encoded with another tokenizer?"
+        )
     return ids
 
 
@@ -157,15 +177,58 @@ def _target(model: Transformer, source: Tensor, tokens: Any) -> Tensor:
     return torch.full((source.shape[0], 1), start, dtype=torch.long, device=source.device)
 
 
-def _stream(model: Transformer, resid: Any) -> Tensor:
+def _stream(model: Transformer, resid: Any, what: str) -> Tensor:
     d_model = model.cfg.d_model
-    if not isinstance(resid, Tensor) or resid.ndim != 3 or resid.shape[-1] != d_model:
+    fits = isinstance(resid, Tensor) and resid.ndim == 3 and resid.shape[-1] == d_model
+    if not fits or not resid.is_floating_point() or resid.numel() == 0:
         found = list(resid.shape) if isinstance(resid, Tensor) else type(resid).__name__
         raise InputError(
-            f"start_at_layer takes the stream [batch, pos, {d_model}] in place of tokens, "
-            f"not {found}."
+            f"{what} takes a stream [batch, pos, {d_model}] in place of tokens, not {found}."
         )
-    return resid
+    stream: Tensor = resid
+    return stream
+
+
+def _check_segments(model: Transformer, segments: Any, like: Tensor) -> None:
+    n_segments = model.cfg.n_segments
+    if segments is None:
+        return
+    if n_segments == 0:
+        raise InputError("token_type_ids are given, but this model has no segment embedding.")
+    if not isinstance(segments, Tensor) or segments.shape != like.shape[:2]:
+        found = list(segments.shape) if isinstance(segments, Tensor) else type(segments).__name__
+        raise InputError(f"token_type_ids has shape {found}; it needs {list(like.shape[:2])}.")
+    _check_range("token_type_ids", segments, n_segments)
+
+
+def _check_positions(model: Transformer, ids: Any, like: Tensor) -> None:
+    if ids is None:
+        return
+    batch, pos = like.shape[:2]
+    if not isinstance(ids, Tensor) or list(ids.shape) not in ([1, pos], [batch, pos]):
+        found = list(ids.shape) if isinstance(ids, Tensor) else type(ids).__name__
+        raise InputError(f"position_ids has shape {found}; it needs {[batch, pos]} or {[1, pos]}.")
+    tabled = model.cfg.positional_embedding_type in ("standard", "sinusoidal")
+    _check_range("position_ids", ids, model.cfg.n_ctx if tabled else None)
+
+
+def _check_range(what: str, ids: Tensor, size: int | None) -> None:
+    bad = _outside(ids, size)
+    if bad is not None:
+        last = "up" if size is None else f"to {size - 1}"
+        raise InputError(f"{what} has {bad}; this model knows 0 {last}.")
+
+
+def _outside(ids: Tensor, size: int | None) -> int | None:
+    """One of the ids that is not in 0 to size - 1, if any is."""
+    # On a GPU the check would wait for the device at every step; there the embedding's own
+    # device-side assertion remains.
+    if torch.compiler.is_compiling() or ids.device.type != "cpu":
+        return None
+    low, high = (int(bound) for bound in ids.aminmax())
+    if low < 0:
+        return low
+    return high if size is not None and high >= size else None
 
 
 def _mask(mask: Any, like: Tensor) -> Tensor | None:
