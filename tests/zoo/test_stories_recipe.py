@@ -86,6 +86,19 @@ def test_a_stopped_run_goes_on_exactly(tmp_path: Path, dtype: torch.dtype) -> No
 
 
 @pytest.mark.usefixtures("small_run")
+def test_a_change_of_plan_is_remembered(tmp_path: Path) -> None:
+    trainer = stories.Trainer(tmp_path, torch.float32)
+    trainer.plan(10)
+    trainer.update(_tokens(4))
+    trainer.save()
+    later = stories.Trainer(tmp_path, torch.float32)
+    later.plan(10)
+    later.plan(20)
+    assert later.total == 20
+    assert later.plans == [[0, 10], [1, 20]]
+
+
+@pytest.mark.usefixtures("small_run")
 def test_training_learns(tmp_path: Path) -> None:
     trainer = stories.Trainer(tmp_path, torch.float32)
     tokens = _tokens(4)

@@ -105,3 +105,19 @@ def test_other_seeds_and_epochs_read_in_another_order() -> None:
 
     assert not torch.equal(one(0, 0), one(0, 1))
     assert not torch.equal(one(0, 0), one(1000, 0))
+
+
+@given(step=st.integers(0, 500))
+def test_repeated_rows_repeat_and_the_others_stay(step: int) -> None:
+    plain = batch(CORPUS, step, rows=4, length=64, seed=0)
+    some = batch(CORPUS, step, rows=4, length=64, seed=0, repeated=1)
+    assert torch.equal(some[:3], plain[:3])
+    row = some[3, 1:]
+    periods = [p for p in range(1, 32) if torch.equal(row[p:], row[:-p])]
+    assert any(torch.equal(row[:p], plain[3, 1 : p + 1]) for p in periods)
+
+
+def test_periods_differ() -> None:
+    rows = [batch(CORPUS, s, rows=1, length=64, seed=0, repeated=1)[0, 1:] for s in range(20)]
+    shortest = [next(p for p in range(1, 32) if torch.equal(r[p:], r[:-p])) for r in rows]
+    assert len(set(shortest)) > 5

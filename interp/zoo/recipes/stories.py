@@ -27,6 +27,7 @@ from tqdm import tqdm
 from interp.model.config import TransformerConfig
 from interp.model.tokenizer import Tokenizer
 from interp.model.transformer import HookedTransformer
+from interp.pretrained.folder import save_folder
 from interp.zoo.recipes.stories_card import Figures, HeldOut, write_attribution, write_card
 from interp.zoo.recipes.stories_text import Document, read_documents
 from interp.zoo.recipes.stories_tokens import END, END_ID, PAD_ID, Corpus, batch, train_tokenizer
@@ -54,6 +55,9 @@ CONFIG = TransformerConfig(
 )
 
 ROWS = 16  # a step reads 16 rows of 256 tokens
+# Late in the run, rows that repeat a passage: a model this small, trained this briefly, has no
+# induction heads (Olsson et al. 2022) otherwise, and they are what people come to look at.
+REPEATED_ROWS, REPEATED_FROM_STEP = 2, 2100
 STORY_REPEATS = 2  # simple language is rare in the corpus: the picture-book stories count twice
 WARMUP_STEPS = 100
 DECAY_SHARE = 0.4  # of all steps, at the end of the run
@@ -63,7 +67,7 @@ SAVE_EVERY, EVALUATE_EVERY = 120.0, 240.0  # seconds
 PROMPTS = (
     "Once upon a time there was a little girl",
     '"I will not go," said the old man',
-    "The lion and the mouse\n\n",
+    "The king looked at the dog and said",
 )
 
 
@@ -116,6 +120,12 @@ def _summed_loss(logits: Tensor, tokens: Tensor) -> Tensor:
 # -- training ------------------------------------------------------------------------------------
 
 
+def training_batch(corpus: Corpus, step: int) -> Tensor:
+    """The rows of a step, [row, n_ctx]."""
+    repeated = REPEATED_ROWS if step >= REPEATED_FROM_STEP else 0
+    return batch(corpus, step, rows=ROWS, length=CONFIG.n_ctx, seed=SEED, repeated=repeated)
+
+
 def optimizers(model: HookedTransformer) -> list[torch.optim.Optimizer]:
     """Muon (Jordan et al. 2024) for the matrices inside the blocks, AdamW for the rest.
 
@@ -165,6 +175,7 @@ class Trainer:
         self.rates = [group["lr"] for o in self.optimizers for group in o.param_groups]
         self.step, self.seconds = 0, 0.0
         self.total: int | None = None
+        self.plans: list[list[int]] = []  # [step, planned total] whenever the plan changed
         if self.path.is_file():
             self._resume()
         self._copy_weights()
@@ -188,11 +199,18 @@ class Trainer:
         self.seconds += time.perf_counter() - begin
         return loss
 
+    def plan(self, total: int) -> None:
+        """Fixes the number of steps, on which the decay of the rate depends."""
+        if total != self.total:
+            self.plans.append([self.step, total])
+        self.total = total
+
     def save(self) -> None:
         state = {
             "model": self.model.state_dict(),
             "optimizers": [o.state_dict() for o in self.optimizers],
             "progress": [self.step, self.seconds, self.total],
+            "plans": self.plans,
         }
         temporary = self.path.with_suffix(".tmp")
         torch.save(state, temporary)
@@ -204,6 +222,7 @@ class Trainer:
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         self.step, self.seconds, self.total = state["progress"]
+        self.plans = state["plans"]
 
     def _pairs(self) -> Iterator[tuple[nn.Parameter, nn.Parameter]]:
         return zip(self.model.parameters(), self.fast.parameters(), strict=True)
@@ -217,18 +236,15 @@ class Trainer:
 def train(trainer: Trainer, corpora: dict[str, Corpus], minutes: float, log: Path) -> None:
     """Runs until the budget of training time is spent.
 
-    The number of steps is fixed when the decay begins, from the steps done so far; the metadata
-    keeps it.
+    The number of steps is fixed when the decay begins, from the steps done so far.
     """
     started_saving = started_evaluating = time.monotonic()
-    progress = tqdm(unit="step", initial=trainer.step, smoothing=0.05)
+    progress = tqdm(unit="step", initial=trainer.step, total=trainer.total, smoothing=0.05)
     while trainer.total is None or trainer.step < trainer.total:
         if trainer.total is None and trainer.seconds >= 60 * minutes * (1 - DECAY_SHARE):
-            trainer.total = max(round(trainer.step / (1 - DECAY_SHARE)), trainer.step + 1)
+            trainer.plan(max(round(trainer.step / (1 - DECAY_SHARE)), trainer.step + 1))
             progress.total = trainer.total
-        loss = trainer.update(
-            batch(corpora["train"], trainer.step, rows=ROWS, length=CONFIG.n_ctx, seed=SEED)
-        )
+        loss = trainer.update(training_batch(corpora["train"], trainer.step))
         if not math.isfinite(loss):
             raise RuntimeError(
                 f"The loss is {loss} at step {trainer.step}; {trainer.path} is older."
@@ -298,7 +314,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="model folder to write")
     parser.add_argument("--work", type=Path, help="training state and log (default: OUT-work)")
     parser.add_argument("--minutes", type=float, default=60.0, help="of training")
-    parser.add_argument("--steps", type=int, help="exactly so many steps instead of a time")
+    parser.add_argument("--steps", type=int, help="exactly so many steps, whatever the time")
     args = parser.parse_args(argv)
     work: Path = args.work or args.out.with_name(args.out.name + "-work")
     work.mkdir(parents=True, exist_ok=True)
@@ -306,7 +322,8 @@ def main(argv: list[str] | None = None) -> None:
     documents, tokenizer, corpora = prepare(args.data)
     dtype = fastest_dtype()
     trainer = Trainer(work, dtype)
-    trainer.total = trainer.total or args.steps
+    if args.steps:
+        trainer.plan(args.steps)
     train(trainer, corpora, args.minutes, work / "log.jsonl")
 
     trainer.model.tokenizer = tokenizer
@@ -317,6 +334,7 @@ def main(argv: list[str] | None = None) -> None:
         parameters=sum(p.numel() for p in final.parameters()),
         seed=SEED,
         steps=trainer.step,
+        plans=trainer.plans,
         tokens_per_step=ROWS * CONFIG.n_ctx,
         tokens_seen=trainer.step * ROWS * CONFIG.n_ctx,
         tokens_in_corpus=len(corpora["train"].tokens),
@@ -331,8 +349,6 @@ def main(argv: list[str] | None = None) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     write_attribution(args.out, documents)
     write_card(args.out, figures, documents, samples(final))
-    from interp.pretrained.folder import save_folder
-
     save_folder(final, args.out)
 
 

@@ -81,12 +81,15 @@ class Corpus:
         return torch.from_numpy(out)
 
 
-def batch(corpus: Corpus, step: int, *, rows: int, length: int, seed: int) -> Tensor:
+def batch(
+    corpus: Corpus, step: int, *, rows: int, length: int, seed: int, repeated: int = 0
+) -> Tensor:
     """The rows of a step, [row, length]: a pure function of corpus, seed and step.
 
     An epoch cuts the corpus into pieces of `length - 1` tokens, with another offset each time, and
     visits them in another order. A piece begins at the next paragraph if one is near, since that
-    is where people's prompts begin.
+    is where people's prompts begin. The last `repeated` rows hold only the beginning of their
+    piece, over and over, with a period drawn for each: no fixed distance tells what comes next.
     """
     stride = length - 1
     per_epoch = len(corpus.tokens) // stride - 2
@@ -98,7 +101,12 @@ def batch(corpus: Corpus, step: int, *, rows: int, length: int, seed: int) -> Te
     nearest = np.searchsorted(corpus.starts, starts).clip(max=len(corpus.starts) - 1)
     ahead = corpus.starts[nearest] - starts
     starts = np.where((ahead >= 0) & (ahead < stride // 4), corpus.starts[nearest], starts)
-    return corpus.rows(starts.clip(max=len(corpus.tokens) - stride), length)
+    out = corpus.rows(starts.clip(max=len(corpus.tokens) - stride), length)
+    random = np.random.default_rng([seed, step, 1])
+    for row in out[rows - repeated :]:
+        period = int(random.integers(stride // 12, stride // 2))
+        row[1:] = row[1 : period + 1].repeat(stride // period + 1)[:stride]
+    return out
 
 
 @functools.lru_cache(maxsize=2)
