@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -34,13 +34,17 @@ _SHAPES = {
     "result": "batch pos head d_model",
     **dict.fromkeys("pre post pre_linear".split(), "batch pos d_mlp"),
 }
-_ENCODER, _DECODER = "encoder_blocks.", "decoder_blocks."  # where ours say `encoder.`, `decoder.`
 
 
 def bridge_name(name: str) -> str:
     """The bridge's name of a point of ours."""
-    name = re.sub(r"^encoder\.(?=\d)", _ENCODER, name)
-    return re.sub(r"^decoder\.(?=\d)", _DECODER, name)
+    name = re.sub(r"^(encoder|decoder)\.(?=\d)", r"\1_blocks.", name)
+    return re.sub(r"^(decoder_blocks\.\d+\.)attn\.", r"\1self_attn.", name)
+
+
+def _our_name(name: str) -> str:
+    name = re.sub(r"^(encoder|decoder)_blocks\.", r"\1.", name)
+    return name.replace(".self_attn.", ".attn.")
 
 
 def points(bridge: Any, cfg: Any) -> HookTable:
@@ -55,14 +59,15 @@ def points(bridge: Any, cfg: Any) -> HookTable:
             )
         return out if isinstance(out, Tensor) else out[0]
 
-    seen = _seen(bridge, run)
+    seen = _seen(bridge, tokens, inputs)
+    logits = run({})
     effects: dict[str, str] = {}
     table = HookTable()
     for theirs in seen:
         kind = re.sub(r"\.\d+\.", ".{i}.", theirs)
         if kind not in effects:
-            effects[kind] = _effect(theirs, seen, run)
-        name = theirs.replace(_ENCODER, "encoder.").replace(_DECODER, "decoder.")
+            effects[kind] = _effect(theirs, seen[theirs], logits, run)
+        name = _our_name(theirs)
         table[name] = HookPoint(name, _shape(theirs), effects[kind])
     return table
 
@@ -71,32 +76,43 @@ def _shape(name: str) -> str:
     return _SHAPES[name.rsplit("hook_", 1)[-1]]
 
 
-def _seen(bridge: Any, run: Callable[[dict[str, Any]], Tensor]) -> dict[str, Tensor]:
+def _seen(bridge: Any, tokens: Tensor, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
     """Activations of one run by classic name, in firing order."""
-    seen: dict[str, Tensor] = {}
-
-    def see(value: Any, hook: Any, name: str) -> None:
-        if isinstance(value, Tensor) and value.ndim == len(_shape(name).split()):
-            seen[name] = value.detach().clone()
-
-    names = [n for n in bridge.hook_dict if n.rsplit("hook_", 1)[-1] in _SHAPES]
-    run({n: lambda value, hook, n=n: see(value, hook, n) for n in names})
-    scores = [name for name in seen if name.endswith("hook_attn_scores")]
-    for name in scores:  # some adapters show the pattern under this name as well
-        if torch.equal(seen[name], seen.get(name.replace("attn_scores", "pattern"), seen[name])):
-            del seen[name]
-    return seen
+    with torch.no_grad():
+        _, cache = bridge.run_with_cache(tokens, **inputs)
+    seen = {
+        name: value
+        for name, value in cache.items()
+        if name.rsplit("hook_", 1)[-1] in _SHAPES and value.ndim == len(_shape(name).split())
+    }
+    return {name: value for name, value in seen.items() if _is_what_it_says(name, seen)}
 
 
-def _effect(name: str, seen: dict[str, Tensor], run: Callable[[dict[str, Any]], Tensor]) -> str:
-    """What an edit changes, by trial."""
+def _is_what_it_says(name: str, seen: dict[str, Tensor]) -> bool:
+    """Some adapters show another activation under a name."""
     value = seen[name]
+    if name.endswith("hook_attn_scores"):
+        pattern = seen.get(name.replace("attn_scores", "pattern"))
+        return pattern is None or not torch.equal(value, pattern)
+    if name.endswith("hook_resid_mid"):
+        block = name.removesuffix("hook_resid_mid")
+        parts = [seen.get(f"{block}hook_{part}") for part in ("resid_pre", "attn_out")]
+        return all(p is not None for p in parts) and torch.allclose(
+            value, cast(Tensor, parts[0]) + cast(Tensor, parts[1]), atol=1e-3, rtol=1e-3
+        )
+    return True
+
+
+def _effect(
+    name: str, value: Tensor, logits: Tensor, run: Callable[[dict[str, Any]], Tensor]
+) -> str:
+    """What an edit changes, by trial."""
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(value.shape, generator=generator).to(value)
     if name.endswith("hook_scale"):
         noise = noise.abs()
     changed = torch.where(value.isfinite() & (value > -1e30), value + noise, value)
-    if torch.equal(run({}), run({name: lambda value, hook: changed})):
+    if torch.equal(logits, run({name: lambda value, hook: changed})):
         return _NO_EFFECT
     if name.endswith("hook_resid_mid") and not _reaches_skip(name, changed, run):
         return _MISSES_SKIP

@@ -7,15 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from interp.errors import UnsupportedModelError
 from interp.model.config import TransformerConfig
 from interp.model.transformer import HookedTransformer
+from interp.pretrained.atomic import write_folder
 from interp.pretrained.families import FAMILIES
 from interp.pretrained.family import Family, shared_config
-from interp.pretrained.huggingface import table
-from interp.pretrained.tables import write
+from interp.pretrained.folder import CONFIG, METADATA
+from interp.pretrained.huggingface import table, vocabulary_tensors
+from interp.pretrained.tables import write as write_tensors
+from interp.pretrained.text_files import TOKENIZER_FILES
+from interp.pretrained.weights_file import INDEX, SHARDS, SINGLE
 
 
 def to_hf(model: HookedTransformer) -> Any:
@@ -52,23 +56,24 @@ def save_hf(model: HookedTransformer, folder: Path | str) -> None:
         UnsupportedModelError: see `to_hf`.
     """
     theirs = to_hf(model)
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    theirs.save_pretrained(str(folder))
-    if model.tokenizer is not None:
-        model.tokenizer.save(folder)
+
+    def write(written: Path) -> None:
+        theirs.save_pretrained(str(written))
+        if model.tokenizer is not None:
+            model.tokenizer.save(written)
+
+    obsolete = (*TOKENIZER_FILES, SINGLE, INDEX, SHARDS, METADATA)
+    write_folder(Path(folder), write, last=CONFIG, obsolete=obsolete)
 
 
 def _fill(theirs: nn.Module, model: HookedTransformer, family: Family) -> None:
-    targets: dict[str, Any] = {}
+    targets: dict[str, list[Tensor]] = {}  # a tensor may be there under several names
     for name, tensor in theirs.state_dict().items():
-        targets.setdefault(family.canonical(name), tensor)
-    entries = table(family, model)
-    written = write(model, entries)
-    tied = next(
-        (e.theirs for e in family.table(model.cfg) if e.ours == "output.unembed.weight"), ""
-    )
-    left = {n for n in targets if n not in written and n != tied and not family.is_ignored(n)}
+        targets.setdefault(family.canonical(name), []).append(tensor)
+    written = write_tensors(model, table(family, model))
+    if model.cfg.tie_word_embeddings:
+        targets.pop(vocabulary_tensors(family, model.cfg)[1])
+    left = {name for name in targets if name not in written and not family.is_ignored(name)}
     if left or not written.keys() <= targets.keys():
         raise UnsupportedModelError(
             f"The table of the family {family.model_type} does not fit the installed transformers "
@@ -76,7 +81,8 @@ def _fill(theirs: nn.Module, model: HookedTransformer, family: Family) -> None:
         )
     with torch.no_grad():
         for name, tensor in written.items():
-            targets[name].copy_(tensor)
+            for target in targets[name]:
+                target.copy_(tensor)
 
 
 def _untie(theirs: Any) -> None:
@@ -125,10 +131,10 @@ def _express(family: Family, cfg: TransformerConfig) -> tuple[Any, list[str]]:
     return config, [name for name in wanted if wanted[name] != got[name]]
 
 
-# Fields that change no logit.
+# Fields that change no logit; and the tie, which every family can have and can do without.
 _BOOKKEEPING = (
     "bos_token_id eos_token_id pad_token_id decoder_start_token_id default_prepend_bos "
-    "initializer_range model_name original_architecture dtype device dropout"
+    "initializer_range model_name original_architecture dtype device dropout tie_word_embeddings"
 ).split()
 # Fields that mean nothing without another one: the other field, its values -> the fields.
 _DEPENDENT: tuple[tuple[str, tuple[Any, ...], str], ...] = (
@@ -146,7 +152,7 @@ _DEPENDENT: tuple[tuple[str, tuple[Any, ...], str], ...] = (
     (
         "has_vocabulary_head",
         (True,),
-        "tie_word_embeddings unembed_bias logit_scale output_logits_soft_cap d_vocab_out",
+        "unembed_bias logit_scale output_logits_soft_cap d_vocab_out",
     ),
     ("head", ("classification",), "pooling pooler_act"),
     ("head", ("classification", "token_classification"), "n_classes"),

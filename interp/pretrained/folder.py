@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +21,11 @@ from interp import __version__
 from interp.errors import ConfigError, LoadError
 from interp.model.config import TransformerConfig
 from interp.model.transformer import HookedTransformer
+from interp.pretrained.atomic import write_folder
 from interp.pretrained.build import build
 from interp.pretrained.tables import identity, parameters
 from interp.pretrained.text_files import TOKENIZER_FILES, read_tokenizer
-from interp.pretrained.weights_file import SINGLE, WeightFiles, read_header
+from interp.pretrained.weights_file import INDEX, SHARDS, SINGLE, WeightFiles, read_header
 
 CONFIG = "config.json"
 METADATA = "metadata.json"
@@ -39,14 +38,12 @@ def save_folder(model: HookedTransformer, folder: Path | str) -> None:
     every one of them exactly, so a model that was rounded to bfloat16 takes two bytes a weight;
     `config.json` says which precision it computes in.
     """
-    folder = Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    written = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        _write(model, written)
-        _move(written, folder)
-    finally:
-        shutil.rmtree(written, ignore_errors=True)
+    write_folder(
+        Path(folder),
+        lambda written: _write(model, written),
+        last=METADATA,
+        obsolete=(*TOKENIZER_FILES, SINGLE, INDEX, SHARDS),
+    )
 
 
 def load_folder(
@@ -119,19 +116,6 @@ def _write(model: HookedTransformer, folder: Path) -> None:
         "files": {SINGLE: {"sha256": _sha256(folder / SINGLE)}},
     }
     _write_json(folder / METADATA, metadata)
-
-
-def _move(written: Path, folder: Path) -> None:
-    """Puts new files in place of old ones; in between, the folder counts as incomplete."""
-    if not folder.exists():
-        written.chmod(0o755)  # temporary folders are for their owner alone
-        written.rename(folder)
-        return
-    (folder / METADATA).unlink(missing_ok=True)
-    for name in TOKENIZER_FILES:
-        (folder / name).unlink(missing_ok=True)
-    for path in sorted(written.iterdir(), key=lambda path: path.name == METADATA):
-        path.replace(folder / path.name)
 
 
 def _narrowed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -8,14 +8,14 @@ from pathlib import Path
 from interp.errors import LoadError
 from interp.pretrained.folder import CONFIG
 from interp.pretrained.text_files import TOKENIZER_FILES
-from interp.pretrained.weights_file import INDEX, SINGLE
+from interp.pretrained.weights_file import INDEX, SHARDS, SINGLE
 
 FILES = (
     CONFIG,
     "generation_config.json",
     SINGLE,
     INDEX,
-    "model-*-of-*.safetensors",
+    SHARDS,
     *TOKENIZER_FILES,
 )
 

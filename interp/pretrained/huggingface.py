@@ -131,7 +131,7 @@ def _open(
     n_ctx: int | None,
 ) -> HookedTransformer:
     names = Renamed(source, family)
-    embed, unembed = _vocabulary_tensors(family, cfg)
+    embed, unembed = vocabulary_tensors(family, cfg)
     cfg, names = _settle_tie(cfg, names, embed, unembed)
     if dtype is None:
         dtype = names.dtype(embed) if embed in names.actual else cfg.dtype
@@ -150,8 +150,8 @@ def _open(
     )
 
 
-def _vocabulary_tensors(family: Family, cfg: TransformerConfig) -> tuple[str, str]:
-    """Names of the two tables of the vocabulary, which may be one."""
+def vocabulary_tensors(family: Family, cfg: TransformerConfig) -> tuple[str, str]:
+    """Names of the input's and the output's table of the vocabulary, which may be one."""
     theirs = {entry.ours: entry.theirs for entry in family.table(cfg)}
     return theirs["embed.weight"], theirs.get("output.unembed.weight", "")
 

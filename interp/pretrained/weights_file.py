@@ -22,6 +22,7 @@ from interp.errors import LoadError
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+SHARDS = "model-*-of-*.safetensors"
 
 _DTYPES = {
     "F64": torch.float64,

@@ -87,7 +87,7 @@ def _table(cfg: TransformerConfig) -> list[Entry]:
             )
         ),
         Entry("output.unembed.weight", "cls.predictions.decoder.weight"),
-        Entry("output.unembed.bias", "cls.predictions.bias"),
+        Entry("output.unembed.bias", "cls.predictions.decoder.bias"),
     ]
 
 
@@ -109,7 +109,7 @@ FAMILY = Family(
     config=_config,
     table=_table,
     hf_config=_hf_config,
-    aliases={"cls.predictions.decoder.bias": "cls.predictions.bias"},
+    aliases={"cls.predictions.bias": "cls.predictions.decoder.bias"},
     # Checkpoints of the pre-training carry the heads of both its tasks.
     ignored=r"embeddings\.position_ids|pooler\..*|cls\..*",
     options={"BertModel": {"add_pooling_layer": False}},

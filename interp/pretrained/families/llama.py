@@ -152,7 +152,7 @@ def _family(model_type: str, stem: str) -> Family:
             f"{stem}ForTokenClassification": "token_classification",
             f"{stem}ForQuestionAnswering": "span",
         },
-        prefixes=("model.",),
+        prefixes=("model.", "transformer."),  # the latter under the head for questions
         config=partial(_config, options),
         table=_table,
         hf_config=partial(_hf_config, options),

@@ -44,7 +44,7 @@ def _table(cfg: TransformerConfig) -> list[Entry]:
             )
         ),
         Entry("output.unembed.weight", "lm_head.decoder.weight"),
-        Entry("output.unembed.bias", "lm_head.bias"),
+        Entry("output.unembed.bias", "lm_head.decoder.bias"),
     ]
 
 
@@ -66,7 +66,7 @@ FAMILY = Family(
     config=_config,
     table=_table,
     hf_config=_hf_config,
-    aliases={"lm_head.decoder.bias": "lm_head.bias"},
+    aliases={"lm_head.bias": "lm_head.decoder.bias"},
     ignored=r"embeddings\.position_ids|pooler\..*|lm_head\..*",
     options={"RobertaModel": {"add_pooling_layer": False}},
 )
