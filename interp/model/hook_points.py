@@ -150,14 +150,21 @@ def resolve(points: Mapping[str, HookPoint], name: str) -> str:
     raise unknown(points, full)
 
 
+_IN_BLOCK = re.compile(r"(blocks|encoder|decoder)\.(\d+)\.")
+
+
 def unknown(points: Mapping[str, HookPoint], name: str) -> HookError:
     """The error for a name this model does not compute: says why where it is known."""
     message = f"{name!r} is not a hook point of this model."
     leaf = name.rsplit(".", 1)[-1]
-    layers = {part for point in points for part in re.findall(r"\.(\d+)\.", point)}
-    layer = re.search(r"\.(\d+)\.", name)
-    if layer and layer[1] not in layers:
-        message += f" It has the layers 0 to {len(layers) - 1}."
+    inside = _IN_BLOCK.match(name)
+    layers = {
+        found[2]
+        for point in points
+        if (found := _IN_BLOCK.match(point)) and inside and found[1] == inside[1]
+    }
+    if inside and layers and inside[2] not in layers:
+        message += f" The stack {inside[1]!r} has the layers 0 to {len(layers) - 1}."
     elif leaf in _ABSENT and not any(point.endswith("." + leaf) for point in points):
         message += f" {_ABSENT[leaf]}"
     near = difflib.get_close_matches(name, points, n=4, cutoff=0.5)
@@ -166,10 +173,16 @@ def unknown(points: Mapping[str, HookPoint], name: str) -> HookError:
     return HookError(message + " Print `model.hook_points` for the table.")
 
 
+_NO_CROSS = "Only an encoder-decoder has cross-attention."
 _NO_MLP = "This configuration is attention-only: it has no feed-forward layers."
 _ABSENT = {
     "hook_resid_mid": "Parallel and attention-only blocks have no stream between two sub-layers, "
     "so there is nothing an edit could mean.",
+    "hook_attn_in": "Keys and values are grouped here: they and the queries have inputs of their "
+    "own, hook_q_input, hook_k_input and hook_v_input.",
+    "hook_cross_attn_in": _NO_CROSS,
+    "hook_cross_attn_out": _NO_CROSS,
+    "hook_resid_mid_cross": _NO_CROSS,
     "hook_rot_q": "Only rotary models rotate queries and keys.",
     "hook_rot_k": "Only rotary models rotate queries and keys.",
     "hook_pos_embed": "Its positions enter in the attention, not as an embedding.",
