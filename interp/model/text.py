@@ -171,6 +171,8 @@ class Text(nn.Module):
         Raises:
             InputError: it does not occur.
         """
+        if mode not in ("first", "last"):
+            raise InputError(f"mode is {mode!r}; it must be first or last.")
         token = (
             self.to_single_token(single_token) if isinstance(single_token, str) else single_token
         )

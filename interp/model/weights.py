@@ -58,8 +58,10 @@ class Weights(Transformer):
         return self.input.positions.weight
 
     def _stacked(self, part: str, name: str) -> Tensor:
-        blocks: Any = self.stack(self.last_stack).blocks
-        return torch.stack([getattr(getattr(block, part), name) for block in blocks])
+        parts = [getattr(block, part) for block in self.stack(self.last_stack).blocks]
+        if not parts or None in parts:
+            raise ConfigError(f"This model has no blocks with a part {part!r}, so no {name}.")
+        return torch.stack([getattr(one, name) for one in parts])
 
     @property
     def W_Q(self) -> Tensor:
