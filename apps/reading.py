@@ -54,9 +54,14 @@ class Reading:
 @st.cache_resource(max_entries=2, show_spinner=False)
 def open_model(name: str) -> Opened:
     """A zoo model, opened once for all sessions."""
+    import torch
+
     import interp
     from interp.explain import weights_hash
 
+    # Passes of a small model over a few tokens are too short to share. On a busy machine, threads
+    # that waited for one another made integrated gradients eight times slower.
+    torch.set_num_threads(1)
     model = interp.load(name)
     return Opened(model, weights_hash(model))
 
