@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from interp.model.config import TransformerConfig
 from interp.model.tokenizer import Tokenizer
@@ -34,7 +36,7 @@ def build(
     Raises:
         LoadError: the source does not fit; see `tables.check`. No model exists then.
     """
-    with torch.device("meta"):
+    with torch.device("meta"), _Undrawn():
         model = HookedTransformer(cfg, tokenizer)
     entries = table(model)
     check(model, entries, source, where, ignore=ignore)
@@ -43,3 +45,23 @@ def build(
         model.unembed.weight = model.embed.weight
     fill(model, entries, source)
     return model.eval()
+
+
+class _Undrawn(TorchFunctionMode):
+    """Modules made inside do not draw their first weights.
+
+    On `meta` there is nothing to draw, yet asking for it makes torch import its whole compiler:
+    seconds, and a hundred megabytes that stay.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)
