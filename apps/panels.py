@@ -200,7 +200,7 @@ def _attention(reading: Reading) -> None:
             st.session_state["head"] = int(point["head"])
 
     # Side by side where the window is wide enough, one below the other where it is not.
-    with st.container(horizontal=True, gap="large"):
+    with st.container(horizontal=True, gap="medium"):
         with st.container(key="heads", width=_GRID + 70):
             grid = attention_grid(frame, scheme=scheme(), hide_first=hide, width=_GRID)
             st.altair_chart(

@@ -30,6 +30,7 @@ _MOST_TIPS = 1_000
 _THUMB = 96  # cells and pixels of a head's side in the grid
 _SHARP = 2  # device pixels for each of those
 _GAP = 16  # pixels between heads
+_CAPTIONED = 58  # pixels of a head from which on its caption fits below it
 
 # A head that gives half of its attention to one kind of place is named after it.
 _TYPICAL = 0.5
@@ -238,7 +239,7 @@ def _grid_layers(
     captions = base.mark_text(
         fontSize=11, color=colors.muted, dy=side // 2 + 4, baseline="middle", aria=False
     ).encode(text="caption:N")
-    drawn = [frames, images, captions] if side >= 64 else [frames, images]
+    drawn = [frames, images, captions] if side >= _CAPTIONED else [frames, images]
     chart = alt.layer(*drawn).properties(
         width=alt.Step(side + _GAP), height=alt.Step(side + 2 * _GAP)
     )
