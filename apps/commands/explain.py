@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="token (or class number) to explain; by default the model's own prediction",
     )
     parser.add_argument("--foil", metavar="TOKEN", help="explain why the target and not this")
-    parser.add_argument("--position", type=int, default=-1, help="position that predicts")
+    parser.add_argument("--position", type=int, help="position that predicts; by default the last")
     parser.add_argument("--method", default="integrated_gradients")
     parser.add_argument("--tolerance", type=float, default=0.01, help="largest completeness error")
     parser.add_argument("--html", metavar="FILE", type=Path, help="also write a page")

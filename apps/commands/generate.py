@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     import interp
+    from interp.figures.labels import literal
 
     model = interp.load(options.model)
     settings = {
@@ -54,10 +55,12 @@ def run(options: argparse.Namespace) -> int:
         answer = {"model": options.model, "prompt": options.prompt, "continuation": written}
         print(json.dumps(answer, ensure_ascii=False))
         return 0
+    # A model may write anything, and some characters steer a terminal.
+    shown = literal if sys.stdout.isatty() else str
     if model.cfg.shape == "decoder":
-        sys.stdout.write(options.prompt)
+        sys.stdout.write(shown(options.prompt))
     for piece in pieces:
-        sys.stdout.write(piece)
+        sys.stdout.write(shown(piece))
         sys.stdout.flush()
     print()
     return 0

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interp.errors import InputError
+from interp.figures.labels import literal, quoted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +40,8 @@ class Attribution:
         side: `input`, or for an encoder-decoder `source` and `target`, per token.
         method: name of the explainer.
         target: what was explained, in words.
+        position: index (in its side) of the token after which, or at which, the model predicts;
+            None for a classifier of whole texts or a function of all logits.
         value: the target on the text.
         baseline: what the text was compared with, in words.
         baseline_value: the target on the baseline.
@@ -48,6 +51,7 @@ class Attribution:
         cost: passes and time.
         seed: of the method's random draws; None if it has none.
         model: name of the model.
+        dtype: what it was computed in; a model in half precision is explained in float32.
         weights_hash, tokens_hash: what the result belongs to.
         parameters: options of the method.
     """
@@ -58,6 +62,7 @@ class Attribution:
     side: tuple[str, ...]
     method: str
     target: str
+    position: int | None
     value: float
     baseline: str
     baseline_value: float
@@ -66,6 +71,7 @@ class Attribution:
     cost: Cost
     seed: int | None
     model: str
+    dtype: str
     weights_hash: str
     tokens_hash: str
     parameters: dict[str, Any]
@@ -76,12 +82,14 @@ class Attribution:
         return self.value - self.baseline_value
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per token: position, token, token_id, side, score, share of the difference."""
+        """One row per token: position (in its side), token, token_id, side, score, and share of
+        the difference."""
         import pandas as pd
 
+        first = {side: self.side.index(side) for side in self.side}
         frame = pd.DataFrame(
             {
-                "position": range(len(self.tokens)),
+                "position": [i - first[side] for i, side in enumerate(self.side)],
                 "token": self.tokens,
                 "token_id": self.token_ids,
                 "side": self.side,
@@ -102,7 +110,7 @@ class Attribution:
         error = self.completeness_error
         if error is not None and not math.isfinite(error):
             values["completeness_error"] = str(error)  # JSON has no infinity
-        text = json.dumps(values, ensure_ascii=False, indent=2) + "\n"
+        text = json.dumps(values, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
         if path is not None:
             _write(Path(path), text)
         return text
@@ -110,13 +118,24 @@ class Attribution:
     def to_html(self, path: str | Path | None = None) -> str:
         """A page that opens without a network: strip, table and facts; also written to `path`."""
         from interp.figures.page import facts_html, page_html, paragraph_html, score_table_html
-        from interp.figures.strip import strip_finding, token_strip_html
+        from interp.figures.strip import color_limit, strip_finding, token_strip_html
 
-        facts = facts_html(self.facts())
-        strip = token_strip_html(self.tokens, self.scores, unit=self.unit)
-        finding = paragraph_html(strip_finding(self.tokens, self.scores))
-        table = score_table_html(self.tokens, self.scores)
-        text = page_html(f"Why the {self.target}?", facts, strip, finding, table)
+        body = [facts_html(self.facts())]
+        for side in dict.fromkeys(self.side):
+            mine = [i for i, name in enumerate(self.side) if name == side]
+            tokens, scores = [self.tokens[i] for i in mine], [self.scores[i] for i in mine]
+            body += [
+                token_strip_html(
+                    tokens,
+                    scores,
+                    title="" if side == "input" else side.capitalize(),
+                    unit=self.unit,
+                    limit=color_limit(self.scores),  # one scale for both sides
+                ),
+                paragraph_html(strip_finding(tokens, scores)),
+                score_table_html(tokens, scores),
+            ]
+        text = page_html(f"Why the {self.target}?", *body)
         if path is not None:
             _write(Path(path), text)
         return text
@@ -126,6 +145,15 @@ class Attribution:
         """What a score is a share of."""
         return f"share of the {self.target}" if len(self.target) <= 40 else "share of the target"
 
+    def _place(self) -> str:
+        if self.position is None:
+            return "the whole text"
+        side = self.side[-1]  # of an encoder-decoder, the one that is written
+        token = self.tokens[self.side.index(side) + self.position]
+        return f"token {self.position} {quoted(token)}" + (
+            f" of the {side}" if side != "input" else ""
+        )
+
     def facts(self) -> dict[str, str]:
         """What a reader must know to judge the scores, in words."""
         cost = self.cost
@@ -134,9 +162,10 @@ class Attribution:
         if not self.converged:
             claim += ", above the tolerance: do not rely on the scores"
         return {
-            "model": f"{self.model}, weights {self.weights_hash[:12]}",
+            "model": f"{literal(self.model)}, weights {self.weights_hash[:12]}, in {self.dtype}",
             "method": self.method.replace("_", " "),
             "target": f"{self.target}: {self.value:.4g}",
+            "predicted at": self._place(),
             "baseline": f"{self.baseline}: {self.baseline_value:.4g}",
             "scores add up to": f"{sum(self.scores):.4g} of {self.difference:.4g}",
             "completeness error": claim,

@@ -9,7 +9,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from interp.errors import InputError
+from interp.errors import InputError, UnsupportedModelError
+from interp.model.core import Transformer
 
 Kind = Literal["mean", "token", "text", "zero", "embeddings"]
 
@@ -38,7 +39,10 @@ class Baseline:
 
     @classmethod
     def text(cls, text: str | Tensor) -> Baseline:
-        """Another text of as many tokens: what made the difference between the two?"""
+        """Another text of as many tokens: what made the difference between the two?
+
+        Of an encoder-decoder, another source; the target so far stays and has no scores.
+        """
         return cls("text", text, keep_special=False)
 
     @classmethod
@@ -48,7 +52,7 @@ class Baseline:
 
     @classmethod
     def embeddings(cls, embeddings: Tensor) -> Baseline:
-        """Given embeddings, [pos, d_model] or [d_model]."""
+        """Given embeddings, [pos, d_model] or [d_model]; of an encoder-decoder, of the source."""
         return cls("embeddings", embeddings, keep_special=False)
 
     @property
@@ -62,6 +66,11 @@ class Baseline:
             "embeddings": "given embeddings",
         }[self.kind]
         return f"{words}, special tokens kept" if self.keep_special else words
+
+    @property
+    def of_source(self) -> bool:
+        """Whether it says what a whole text is, and so only moves the source of a pair."""
+        return self.kind in ("text", "embeddings")
 
     def resolve(self, model: Any, tokens: Tensor, embedded: Tensor) -> Tensor:
         """The baseline of a text of ids [1, pos] with embeddings [1, pos, d_model]: that shape.
@@ -80,7 +89,7 @@ class Baseline:
         return torch.where(is_special[..., None], embedded, baseline)
 
     def _values(self, model: Any, tokens: Tensor, embedded: Tensor) -> Tensor:
-        table: Tensor = model.W_E.detach() * getattr(model.cfg, "embed_scale", 1.0)
+        table = _table(model, tokens, embedded)
         if self.kind == "mean":
             wide = table if table.dtype == torch.float64 else table.float()
             return wide.mean(0)
@@ -98,12 +107,20 @@ class Baseline:
                 raise InputError(f"The baseline token {index} is not in the vocabulary.")
             return table[index]
         if self.kind == "text":
-            other = self.value if isinstance(self.value, Tensor) else model.to_tokens(self.value)
-            other = other.reshape(1, -1)
+            other = self.value
+            if not isinstance(other, Tensor):
+                other = model.to_tokens(other, truncate=False)
+            other = other.to(tokens.device).reshape(1, -1)
             if other.shape != tokens.shape:
                 raise InputError(
                     f"The baseline text has {other.shape[1]} tokens and the text "
                     f"{tokens.shape[1]}; a counterfactual needs as many."
+                )
+            low, high = (int(bound) for bound in other.aminmax())
+            if low < 0 or high >= len(table):
+                raise InputError(
+                    f"The baseline text has the id {low if low < 0 else high}; the vocabulary has "
+                    f"the ids 0 to {len(table) - 1}."
                 )
             return table[other]
         given: Tensor = self.value
@@ -118,3 +135,19 @@ class Baseline:
                 f"{embedded.shape[1]}."
             )
         return given
+
+
+def _table(model: Any, tokens: Tensor, embedded: Tensor) -> Tensor:
+    """The token table [d_vocab, d_model] as it enters the model, with its factor."""
+    table: Tensor = model.W_E.detach()
+    if isinstance(model, Transformer):
+        return table * model.cfg.embed_scale
+    # Another library's model says nowhere by what it multiplies, so that is read off this text.
+    rows = table[tokens]
+    scale = (rows * embedded).sum() / (rows * rows).sum()
+    if not torch.allclose(rows * scale, embedded, rtol=1e-2, atol=1e-4):
+        raise UnsupportedModelError(
+            "The embeddings of this model are not rows of its token table, so those of another "
+            "token are unknown. Give the baseline as Baseline.embeddings."
+        )
+    return table * scale

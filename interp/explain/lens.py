@@ -18,7 +18,7 @@ def logit_lens(model: Any, cache: Any, tokens: Tensor | None = None) -> pd.DataF
 
     The stream that enters block 0 is layer 0, that which leaves the last is layer n_layers; each
     goes through the final norm and the unembedding, so that the last layer is the model's own
-    prediction.
+    prediction. Of an encoder-decoder, the decoder is read.
 
     Args:
         cache: of a run on one text (`run_with_cache`).
@@ -27,25 +27,32 @@ def logit_lens(model: Any, cache: Any, tokens: Tensor | None = None) -> pd.DataF
     Returns:
         A row per layer and position: layer, position, token_id, token (of the input), top_id,
         top_token, probability (of the top token), rank (of the final prediction, 1 is first),
-        entropy (nats).
+        entropy (nats). Padding has no rows.
 
     Raises:
+        InputError: the cache is of several texts, or of other positions than `tokens`.
+        CacheError: the weights have changed since.
         UnsupportedModelError: the model has no output over a vocabulary.
     """
     import pandas as pd
 
-    if not getattr(model.cfg, "has_vocabulary_head", True):
+    if not model.cfg.has_vocabulary_head:
         raise UnsupportedModelError(
             "The logit lens reads a stream as tokens; this model's head does not predict tokens."
         )
-    if tokens is None:
-        tokens = _tokens_of(model, cache)
-    ids = torch.as_tensor(tokens).reshape(-1)
+    ids, real = _positions(model, cache, tokens)
+    streams = _streams(model, cache)
+    if any(stream.shape[:2] != (1, len(ids)) for stream in streams):
+        raise InputError(
+            f"The lens reads one text; this cache holds {list(streams[0].shape[:2])} texts and "
+            f"positions, and the tokens are {len(ids)}."
+        )
     frames = []
     final: Tensor | None = None
     with torch.no_grad():
-        for layer in reversed(range(model.cfg.n_layers + 1)):
-            logits = _read(model, cache, layer).float()
+        for layer, stream in reversed(list(enumerate(streams))):
+            # All positions at once, as in the model's own forward: the last layer has its bits.
+            logits = model.finish(stream)[0][real].float()
             log_p = logits.log_softmax(-1)
             top = logits.argmax(-1)
             final = top if final is None else final
@@ -53,8 +60,8 @@ def logit_lens(model: Any, cache: Any, tokens: Tensor | None = None) -> pd.DataF
             frames.append(
                 {
                     "layer": layer,
-                    "position": range(len(ids)),
-                    "token_id": ids.tolist(),
+                    "position": real.tolist(),
+                    "token_id": ids[real].tolist(),
                     "top_id": top.tolist(),
                     "probability": log_p.gather(-1, top[:, None])[:, 0].exp().tolist(),
                     "rank": rank.tolist(),
@@ -68,29 +75,35 @@ def logit_lens(model: Any, cache: Any, tokens: Tensor | None = None) -> pd.DataF
     return frame[[*order, "probability", "rank", "entropy"]]
 
 
-def _tokens_of(model: Any, cache: Any) -> Tensor:
-    replay = getattr(cache, "replay", None)
-    tokens: Tensor | None = None if replay is None else replay.batch.of(model.last_stack)[0]
+def _positions(model: Any, cache: Any, tokens: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Ids [pos], and the indices of those that are no padding."""
+    replay, mask = getattr(cache, "replay", None), None
+    if tokens is None and replay is not None:
+        tokens, mask = replay.batch.of(model.last_stack)
     if tokens is None:
         raise InputError("This cache does not know the tokens of its run; pass them as `tokens`.")
-    if tokens.shape[0] != 1:
+    if tokens.ndim == 2 and tokens.shape[0] != 1:
         raise InputError(f"The lens reads one text; this cache is of {tokens.shape[0]}.")
-    return tokens
+    ids = tokens.reshape(-1)
+    real = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask[0]
+    return ids.cpu(), real.nonzero()[:, 0].cpu()
 
 
-def _read(model: Any, cache: Any, layer: int) -> Tensor:
-    """Logits [pos, d_vocab] of the stream that enters block `layer`."""
-    last = layer == model.cfg.n_layers
-    stream = cache["resid_post", layer - 1] if last else cache["resid_pre", layer]
-    if stream.ndim == 2:
-        stream = stream[None]
-    finish = getattr(model, "finish", None)
-    logits: Tensor = finish(stream) if finish else model.unembed(model.ln_final(stream))
-    return logits[0]
+def _streams(model: Any, cache: Any) -> list[Tensor]:
+    """What enters each block and what leaves the last, n_layers + 1 times [batch, pos, d_model]."""
+    replay = getattr(cache, "replay", None)
+    if replay is not None:  # it keeps them; read by name, each would have its block computed again
+        replay.check_weights()
+        return list(replay.traces[model.last_stack].streams)
+    pair = model.cfg.shape == "encoder_decoder"
+    name, n = ("decoder", model.cfg.n_decoder_layers) if pair else ("blocks", model.cfg.n_layers)
+    names = [f"{name}.{i}.hook_resid_pre" for i in range(n)]
+    streams = [cache[full] for full in [*names, f"{name}.{n - 1}.hook_resid_post"]]
+    return [x[None] if x.ndim == 2 else x for x in streams]
 
 
 def _texts(model: Any, ids: list[int]) -> list[str]:
-    if getattr(model, "tokenizer", None) is None:
+    if model.tokenizer is None:
         return [str(i) for i in ids]
     known = {i: model.to_single_str_token(i) for i in set(ids)}
     return [known[i] for i in ids]

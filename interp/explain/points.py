@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import copy
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,6 +14,9 @@ from torch import Tensor
 from interp.errors import InputError
 from interp.explain.baseline import Baseline
 from interp.explain.target import ResolvedTarget, Target
+from interp.model.ambient import ambient_tap, within
+from interp.model.core import Transformer
+from interp.model.tap import NO_TAP
 
 
 @dataclass
@@ -18,7 +24,11 @@ class Point:
     """One text on one model, seen as a function from embeddings to the target.
 
     Attributes:
+        model: what is run: the model, or a copy in float32 of one in half precision.
+        edited: whether hooks of contexts around the call act on the model.
+        around: a context that brings them to `model`.
         parts: name of an embedding point -> its token ids [1, pos]; an encoder-decoder has two.
+        inputs: further inputs of the forward, for one text.
         embedded, baseline: all parts behind one another, [pos, d_model].
         target: what is explained.
         value, baseline_value: the target at the two.
@@ -26,6 +36,8 @@ class Point:
     """
 
     model: Any
+    edited: bool
+    around: Callable[[], AbstractContextManager[None]]
     parts: dict[str, Tensor]
     inputs: dict[str, Any]
     embedded: Tensor
@@ -33,15 +45,14 @@ class Point:
     target: ResolvedTarget
     value: float = 0.0
     baseline_value: float = 0.0
-    forwards: int = 0
+    forwards: int = 1  # the one that finds the embeddings and the model's own prediction
     backwards: int = 0
-    lengths: list[int] = field(default_factory=list)
 
     @classmethod
     def read(
         cls,
         model: Any,
-        text: str | Tensor,
+        text: str | Tensor | list[int],
         target: Target,
         baseline: Baseline,
         inputs: dict[str, Any],
@@ -49,47 +60,53 @@ class Point:
         """Encodes the text and runs the model on it and on its baseline.
 
         Raises:
-            InputError: several texts, or what the model, target or baseline refuse.
+            InputError: several texts, a model that drops activations at random, or what the
+                model, target or baseline refuse.
         """
-        if isinstance(text, list):
-            raise InputError("attribute explains one text; call it once for each.")
-        tokens = model.to_tokens(text, truncate=False) if isinstance(text, str) else text
-        tokens = tokens[None] if tokens.ndim == 1 else tokens
-        if tokens.shape[0] != 1:
-            raise InputError(f"attribute explains one text, not a batch of {tokens.shape[0]}.")
+        _refuse_dropout(model)
+        tokens, inputs = _tokens(model, text), _batched(inputs)
         parts = {"hook_embed": tokens}
-        inputs = dict(inputs)
-        if getattr(model.cfg, "shape", "decoder") == "encoder_decoder":
+        if model.cfg.shape == "encoder_decoder":
             parts["decoder.hook_embed"] = _decoder_tokens(model, inputs)
-        names = list(parts)
-        with torch.no_grad():
+        edits, original = ambient_tap(model), model
+        model = _in_full_precision(model)
+
+        def around() -> AbstractContextManager[None]:
+            # A copy is not the model that the contexts around this call are about.
+            return nullcontext() if model is original else within(model, edits)
+
+        with torch.no_grad(), around():
             logits, cache = model.run_with_cache(
-                tokens, names_filter=names, return_type="logits", **inputs
+                tokens, names_filter=list(parts), return_type="logits", **inputs
             )
-        embedded = [cache[name] for name in names]
+        embedded = {name: cache[name] for name in parts}
         start = [
-            baseline.resolve(model, parts[name], x) for name, x in zip(names, embedded, strict=True)
+            x if baseline.of_source and i else baseline.resolve(model, parts[name], x)
+            for i, (name, x) in enumerate(embedded.items())
         ]
+        *_, (last, predicted) = parts.items()
+        mask = inputs.get("attention_mask" if last == "hook_embed" else "decoder_attention_mask")
         point = cls(
             model,
+            edits is not NO_TAP,
+            around,
             parts,
             inputs,
-            torch.cat(embedded, 1)[0],
+            torch.cat(list(embedded.values()), 1)[0],
             torch.cat(start, 1)[0],
-            target.resolve(model, logits),
-            lengths=[x.shape[1] for x in embedded],
+            target.resolve(model, logits, predicted, mask),
         )
-        ends = torch.stack([point.embedded, point.baseline])
         with torch.no_grad():
-            values = point.values(ends)
-        point.value, point.baseline_value = (float(v) for v in values)
+            values = point.values(torch.stack([point.embedded, point.baseline]))
+        point.value, point.baseline_value = (float(v) for v in _finite(values, "target"))
         return point
 
     def values(self, embeddings: Tensor) -> Tensor:
         """The target at embeddings [n, pos, d_model], [n]; differentiable."""
         n = embeddings.shape[0]
         self.forwards += n
-        pieces = dict(zip(self.parts, embeddings.split(self.lengths, 1), strict=True))
+        lengths = [ids.shape[1] for ids in self.parts.values()]
+        pieces = dict(zip(self.parts, embeddings.split(lengths, 1), strict=True))
 
         def put(value: Tensor, hook: Any) -> Tensor:
             piece: Tensor = pieces[hook.name]
@@ -100,20 +117,36 @@ class Point:
             for name, value in self.inputs.items()
         }
         tokens = self.parts["hook_embed"].expand(n, -1)
-        logits: Tensor = self.model.run_with_hooks(
-            tokens, fwd_hooks=[(name, put) for name in self.parts], return_type="logits", **inputs
-        )
-        value: Tensor = self.target(logits)
-        return value
+        hooks = [(name, put) for name in self.parts]
+        with self.around():
+            position = self.target.position
+            if position is None or not self._reads_one_position():
+                logits = self.model.run_with_hooks(tokens, fwd_hooks=hooks, **inputs)
+                return self.target(logits)
+            stop = len(self.model.stack(self.model.last_stack).blocks)
+            stream = self.model.run_with_hooks(
+                tokens, fwd_hooks=hooks, stop_at_layer=stop, **inputs
+            )
+        return self.target.read(self.model.finish(stream[:, position : position + 1])[:, 0])
 
-    def gradients(self, embeddings: Tensor) -> Tensor:
-        """The gradient of the target at embeddings [n, pos, d_model], of the same shape."""
+    def _reads_one_position(self) -> bool:
+        """Whether the head need only be run where the target is: elsewhere its output is unused,
+        and over a large vocabulary it is most of the work. An edit around the call may be in the
+        head, and expects every position there."""
+        return isinstance(self.model, Transformer) and not self.edited
+
+    def gradients(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
+        """The target at embeddings [n, pos, d_model], [n], and its gradient, of their shape.
+
+        Raises:
+            InputError: a gradient is not finite.
+        """
         with torch.enable_grad():
             leaf = embeddings.detach().requires_grad_()
-            value = self.values(leaf).sum()
-            (gradient,) = torch.autograd.grad(value, leaf)
+            values = self.values(leaf)
+            (gradient,) = torch.autograd.grad(values.sum(), leaf)
         self.backwards += embeddings.shape[0]
-        return gradient
+        return values.detach(), _finite(gradient, "gradient of the target")
 
     @property
     def token_ids(self) -> list[int]:
@@ -124,13 +157,42 @@ class Point:
     def side(self) -> list[str]:
         """Which part each token belongs to."""
         names = ["input"] if len(self.parts) == 1 else ["source", "target"]
-        return [name for name, n in zip(names, self.lengths, strict=True) for _ in range(n)]
+        return [name for name, ids in zip(names, self.parts.values(), strict=True) for _ in ids[0]]
 
     def token_texts(self) -> list[str]:
         """The text of each token, or its number where there is no tokenizer."""
-        if getattr(self.model, "tokenizer", None) is None:
+        if self.model.tokenizer is None:
             return [str(i) for i in self.token_ids]
         return [str(t) for t in self.model.to_str_tokens(torch.tensor(self.token_ids))]
+
+
+def _tokens(model: Any, text: Any) -> Tensor:
+    """Ids [1, pos] of one text."""
+    if isinstance(text, str):
+        tokens: Tensor = model.to_tokens(text, truncate=False)
+        return tokens
+    if isinstance(text, list) and text and all(type(i) is int for i in text):
+        text = torch.tensor(text)
+    if isinstance(text, list):
+        raise InputError("attribute explains one text; call it once for each.")
+    if not isinstance(text, Tensor):
+        raise InputError(f"attribute explains a text or its ids [pos], not {type(text).__name__}.")
+    ids = text[None] if text.ndim == 1 else text
+    if ids.ndim != 2 or ids.shape[0] != 1:
+        raise InputError(f"attribute explains one text, not ids of shape {list(text.shape)}.")
+    # A copy: what was made in inference mode cannot be part of a gradient's graph.
+    return ids.to(model.W_E.device, copy=True)
+
+
+def _batched(inputs: dict[str, Any]) -> dict[str, Any]:
+    """Copies of further inputs with a batch dimension: a mask may be [pos], as the ids may."""
+
+    def batched(value: Any) -> Any:
+        if not isinstance(value, Tensor):
+            return value
+        return (value[None] if value.ndim == 1 else value).clone()
+
+    return {name: batched(value) for name, value in inputs.items()}
 
 
 def _decoder_tokens(model: Any, inputs: dict[str, Any]) -> Tensor:
@@ -142,6 +204,37 @@ def _decoder_tokens(model: Any, inputs: dict[str, Any]) -> Tensor:
         if start is None:
             raise InputError("An encoder-decoder needs decoder_tokens, the target so far.")
         given = torch.tensor([[start]], device=model.W_E.device)
-    inputs["decoder_tokens"] = given[None] if given.ndim == 1 else given
-    tokens: Tensor = inputs["decoder_tokens"]
-    return tokens
+    if not isinstance(given, Tensor) or given.ndim != 2 or given.shape[0] != 1:
+        raise InputError("decoder_tokens must be one text, or its ids [pos] or [1, pos].")
+    inputs["decoder_tokens"] = given
+    return given
+
+
+def _refuse_dropout(model: Any) -> None:
+    if isinstance(model, Transformer):
+        drops = model.training and model.cfg.dropout > 0
+    else:
+        dropouts = (m for m in model.modules() if isinstance(m, torch.nn.Dropout))
+        drops = any(m.training and m.p > 0 for m in dropouts)
+    if drops:
+        raise InputError(
+            "The model is in training mode and drops activations at random, so that its "
+            "predictions have no one explanation. Call model.eval() first."
+        )
+
+
+def _in_full_precision(model: Any) -> Any:
+    """A copy in float32 of a model in half precision, whose gradients are too coarse to add up."""
+    if not isinstance(model, Transformer) or model.W_E.dtype in (torch.float32, torch.float64):
+        return model
+    # A tokenizer is shared: it has no weights.
+    return copy.deepcopy(model, {id(model.tokenizer): model.tokenizer}).float()
+
+
+def _finite(values: Tensor, what: str) -> Tensor:
+    if not bool(values.isfinite().all()):
+        raise InputError(
+            f"The {what} is not finite on this text or on the way from its baseline; look for "
+            "overflow, or for weights that are not finite."
+        )
+    return values
