@@ -7,6 +7,7 @@ zero, gains and shifts included, so that no term of an equation is too small to 
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
 
@@ -213,3 +214,9 @@ def example(
     if cfg.shape == "encoder_decoder":
         inputs["decoder_tokens"] = ids(cfg.d_vocab, max(pos - 1, 1))
     return inputs
+
+
+def one_of_each(model: HookedTransformer) -> list[str]:
+    """The points outside the blocks and those of block 1 of each stack: the other blocks are like
+    it."""
+    return [name for name in model.hook_points if not re.search(r"\.[02-9]\.", name)]

@@ -19,7 +19,7 @@ from interp.errors import HookError
 from interp.model.hook_points import HookPoint
 from interp.model.tap import NO_TAP, Record, chain
 from interp.model.transformer import HookedTransformer
-from tests.model.configurations import EACH_KIND, EVERY, build, example, shared_model
+from tests.model.configurations import EACH_KIND, EVERY, build, example, one_of_each, shared_model
 from tests.model.taps import Journal, Noise, Put, Same
 
 _STREAM = ("hook_resid_pre", "hook_resid_mid", "hook_resid_mid_cross", "hook_resid_post")
@@ -210,7 +210,7 @@ def test_every_edit_changes_the_output(name: str) -> None:
     model = shared_model(name)
     inputs = example(model.cfg)
     logits = model(**inputs)
-    for point in model.hook_points:
+    for point in one_of_each(model):
         same = model(**inputs, tap=Same([point]))
         assert torch.allclose(same, logits, atol=2e-5), point
         changed = model(**inputs, tap=Noise(point))
@@ -222,7 +222,7 @@ def test_every_edit_changes_the_output(name: str) -> None:
 def test_a_hook_may_return_whatever_broadcasts(name: str) -> None:
     model = shared_model(name)
     inputs = example(model.cfg)
-    for point in model.hook_points:
+    for point in one_of_each(model):
         ones = recorded(model, [point], **inputs).values[point] * 0 + 1
         if point.endswith("hook_attn_scores"):  # -inf * 0
             ones = torch.ones_like(ones)
