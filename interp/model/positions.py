@@ -89,7 +89,10 @@ class FixedTable(nn.Module):
     def __init__(self, compute: Callable[[], Tensor]):
         super().__init__()
         self.compute = compute
-        self.register_buffer("table", compute(), persistent=False)
+        # On `meta`, some of the functions below would make torch import its whole compiler.
+        with torch.device("cpu"):
+            table = compute()
+        self.register_buffer("table", table.to(torch.get_default_device()), persistent=False)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
