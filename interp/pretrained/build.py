@@ -40,7 +40,9 @@ def build(
         model = HookedTransformer(cfg, tokenizer)
     entries = table(model)
     check(model, entries, source, where, ignore=ignore)
-    model.to_empty(device=device or "cpu")
+    # As `to_empty`, whose `empty_like` of a tensor on `meta` imports torch's symbolic shapes.
+    target = torch.device(device or "cpu")
+    model._apply(lambda x: torch.empty(x.shape, dtype=x.dtype, device=target))
     if cfg.tie_word_embeddings:  # the two were one tensor; leaving `meta` made them two
         model.unembed.weight = model.embed.weight
     fill(model, entries, source)
