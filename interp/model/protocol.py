@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -17,7 +17,6 @@ from interp.model.hooked import HookList
 from interp.model.tokenizer import Tokenizer
 
 
-@runtime_checkable
 class LanguageModel(Protocol):
     """Tokens in, logits and named activations out.
 

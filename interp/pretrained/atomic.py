@@ -23,7 +23,10 @@ def write_folder(
     written = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         write(written)
-        written.chmod(0o755)  # temporary folders are for their owner alone
+        # Temporary folders, and weights as the library writes them, are for their owner alone.
+        written.chmod(0o755)
+        for path in written.iterdir():
+            path.chmod(0o644)
         if not folder.exists():
             written.rename(folder)
             return

@@ -48,6 +48,15 @@ class BridgedConfig:
         """Class of the transformers library."""
         return type(self._bridge.original_model).__name__
 
+    @property
+    def d_mlp(self) -> int:
+        """As the library's own configuration has it; TransformerLens's guesses it for some."""
+        theirs = self._bridge.original_model.config
+        for name in ("intermediate_size", "ffn_dim", "encoder_ffn_dim", "d_ff", "n_inner"):
+            if isinstance(getattr(theirs, name, None), int):
+                return int(getattr(theirs, name))
+        return int(self._bridge.cfg.d_mlp)
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)

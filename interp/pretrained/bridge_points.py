@@ -8,6 +8,7 @@ whose edit does not arrive in the stream that leaves the block.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -59,14 +60,20 @@ def points(bridge: Any, cfg: Any) -> HookTable:
             )
         return out if isinstance(out, Tensor) else out[0]
 
-    seen = _seen(bridge, tokens, inputs)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of edits that take another path, which is looked at here
+        return _tried(_seen(bridge, tokens, inputs), run)
+
+
+def _tried(seen: dict[str, Tensor], run: Callable[[dict[str, Any]], Tensor]) -> HookTable:
+    """A point for each activation, with what an edit of its kind was found to change."""
     logits = run({})
     effects: dict[str, str] = {}
     table = HookTable()
-    for theirs in seen:
+    for theirs, value in seen.items():
         kind = re.sub(r"\.\d+\.", ".{i}.", theirs)
         if kind not in effects:
-            effects[kind] = _effect(theirs, seen[theirs], logits, run)
+            effects[kind] = _effect(theirs, value, logits, run)
         name = _our_name(theirs)
         table[name] = HookPoint(name, _shape(theirs), effects[kind])
     return table
