@@ -102,6 +102,8 @@ class Block(nn.Module):
 
     def _attention_input(self, resid_pre: Tensor, tap: TapLike) -> QKVInput:
         """The attention's input; one per head if a tap edits those."""
+        if tap is NO_TAP:
+            return self.normed_before("ln1", resid_pre)
         if not any(tap.edits(name) for name in _SPLIT):
             if any(tap.wants(name) for name in _SPLIT):
                 self._split(resid_pre, tap)
