@@ -97,9 +97,17 @@ def _from_folder(folder: Path) -> Any:
             "does not have; code that comes with a checkpoint is never run."
         )
     try:
-        return kind.from_pretrained(str(folder), use_safetensors=True)
+        model, info = kind.from_pretrained(
+            str(folder), use_safetensors=True, output_loading_info=True
+        )
     except Exception as error:
         raise LoadError(f"The transformers library cannot open {folder}: {error}") from error
+    if info["missing_keys"]:  # which the library draws at random
+        raise LoadError(
+            f"{folder} lacks the tensor(s) {', '.join(sorted(info['missing_keys'])[:4])} of a "
+            f"{architecture}; the weights and config.json do not belong together."
+        )
+    return model
 
 
 class BridgedTransformer(Text):

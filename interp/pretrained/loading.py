@@ -100,6 +100,10 @@ def _either(
         except UnsupportedModelError:
             if bridge is False:
                 raise
+    if n_ctx is not None:
+        raise InputError(
+            "The bridge opens a model as it is; n_ctx is for models with a table here."
+        )
     return bridges.open_bridge(what, tokenizer=tokenizer, **options)
 
 

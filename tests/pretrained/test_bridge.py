@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,14 @@ import transformers
 from torch import Tensor
 
 import interp
-from interp import ConfigError, HookedTransformer, HookError, InputError, UnsupportedModelError
+from interp import (
+    ConfigError,
+    HookedTransformer,
+    HookError,
+    InputError,
+    LoadError,
+    UnsupportedModelError,
+)
 from interp.model.protocol import LanguageModel
 from interp.pretrained import BridgedTransformer
 from tests.model.configurations import build
@@ -250,7 +258,7 @@ def test_bad_input(call: Any, error: type[Exception]) -> None:
         call(pair("phi")[0])
 
 
-def test_a_bridge_object_and_the_bridge_on_request(tmp_path: Any) -> None:
+def test_a_bridge_object_and_the_bridge_on_request(tmp_path: Path) -> None:
     from tests.pretrained.hf_models import make
 
     native = interp.load(make("gpt2"))
@@ -293,6 +301,25 @@ def test_an_encoder_decoder() -> None:
     }
     for path, patterns in pairs.items():
         assert (cache[f"{path}.hook_pattern"] - patterns[1]).abs().max() < 5e-5
+
+
+def test_a_folder_that_lacks_weights(tmp_path: Path) -> None:
+    """The transformers library would draw them at random."""
+    from safetensors.torch import load_file, save_file
+
+    pair("gptj")[1].save_pretrained(tmp_path)
+    with torch.no_grad():
+        assert (interp.load(tmp_path)(ids()) - pair("gptj")[0](ids())).abs().max() < 5e-5
+    tensors = load_file(tmp_path / "model.safetensors")
+    del tensors["transformer.h.1.mlp.fc_in.weight"]
+    save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(LoadError, match=r"h\.1\.mlp\.fc_in\.weight"):
+        interp.load(tmp_path)
+
+
+def test_the_bridge_takes_no_other_context() -> None:
+    with pytest.raises(InputError, match="n_ctx"):
+        interp.load(MAKERS["gptj"](), n_ctx=64)
 
 
 def test_what_the_bridge_cannot_open() -> None:
