@@ -79,7 +79,8 @@ def _card(f: Figures, documents: Sequence[Document], samples: dict[str, str]) ->
     return f"""# stories
 
 A small decoder-only language model for looking inside: {f.parameters:,} parameters, trained from
-nothing on English children's and classic books in {f.minutes:.0f} minutes on {f.machine}.
+nothing on English children's and classic books in {f.minutes:.0f} minutes of wall time on
+{f.machine}.
 
 ```python
 import interp
@@ -144,9 +145,10 @@ Prompt in bold; temperature 0.8, top-p 0.95, seed 0.
 
 ## What it is for, and what not
 
-For learning, teaching and testing: its grammar is mostly right, its heads and layers are few
-enough to look at all of them, and it runs anywhere in milliseconds. It knows no facts, cannot
-follow an argument or an instruction, and forgets who did what within a paragraph. Many books of
+For learning, teaching and testing: it writes English sentences, its heads and layers are few
+enough to look at all of them, and it runs anywhere in milliseconds. It is far from fluent: a
+sentence is mostly grammatical and seldom makes sense with the one before. It knows no facts and
+cannot follow an instruction. Many books of
 the corpus are from the nineteenth century and speak of women, servants, animals, peoples and
 religions as their time did; the model repeats that. Do not use it for advice, or show its text to
 children without reading it first. Text with typographic quotation marks, in other languages, or
