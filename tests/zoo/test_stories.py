@@ -28,9 +28,7 @@ HELD_OUT = (
     "frost.\n\n"
     "Buck lived at a big house in the sun-kissed Santa Clara Valley. Judge Miller's place, it was "
     "called. It stood back from the road, half hidden among the trees, through which glimpses "
-    "could be caught of the wide cool veranda that ran around its four sides. The house was "
-    "approached by gravelled driveways which wound about through wide-spreading lawns and under "
-    "the interlacing boughs of tall poplars."
+    "could be caught of the wide cool veranda that ran around its four sides."
 )
 
 COMMON = frozenset(
@@ -80,7 +78,7 @@ def test_transformers_opens_the_tokenizer(model: HookedTransformer) -> None:
     from transformers import AutoTokenizer
 
     theirs = AutoTokenizer.from_pretrained(FOLDER)
-    ours = model.to_tokens(HELD_OUT, prepend_bos=False)[0].tolist()
+    ours = model.to_tokens(HELD_OUT, prepend_bos=False, truncate=False)[0].tolist()
     assert theirs.encode(HELD_OUT, add_special_tokens=False) == ours
     assert theirs.pad_token_id != theirs.eos_token_id == theirs.bos_token_id
 
@@ -113,6 +111,8 @@ def test_the_card_states_the_measured_figures() -> None:
         )
         assert row in card
     assert f"{training['training_nats_per_token']:.3f}" in card
+    first, second = training["copying_random_tokens"]
+    assert f"from {first:.2f} to {second:.2f} nats" in card
 
 
 def test_every_text_is_attributed() -> None:
@@ -154,9 +154,9 @@ def test_greedy_text_is_english(model: HookedTransformer) -> None:
 
 def test_it_copies(model: HookedTransformer) -> None:
     """Induction (Elhage et al. 2021): random tokens are easier when they come again."""
-    generator = torch.Generator().manual_seed(0)
-    once = torch.randint(2, model.cfg.d_vocab, (16, 40), generator=generator)
-    bos = torch.full((16, 1), model.cfg.bos_token_id or 0)
-    tokens = torch.cat([bos, once, once], 1)
-    losses = model(tokens, return_type="loss", loss_per_token=True)
-    assert losses[:, 41:].mean() < losses[:, :40].mean() - 0.5
+    from interp.zoo.recipes.stories import copying
+
+    training = json.loads((FOLDER / "training.json").read_text("utf-8"))
+    first, second = copying(model)
+    assert second < first - 1
+    assert [first, second] == pytest.approx(training["copying_random_tokens"], abs=0.02)
