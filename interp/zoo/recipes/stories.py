@@ -111,6 +111,20 @@ def evaluate(model: HookedTransformer, corpus: Corpus, max_rows: int | None = No
     return total / count
 
 
+@torch.no_grad()
+def copying(model: HookedTransformer) -> tuple[float, float]:
+    """Loss in nats per token on 40 random tokens, and on the same tokens right after them.
+
+    What the second is lower by is induction (Olsson et al. 2022). Mean over 16 sequences.
+    """
+    generator = torch.Generator().manual_seed(SEED)
+    once = torch.randint(PAD_ID + 1, model.cfg.d_vocab, (16, 40), generator=generator)
+    tokens = torch.cat([torch.full((16, 1), END_ID), once, once], 1)
+    losses = model(tokens, return_type="loss", loss_per_token=True)
+    # The first token of the second copy comes before anything says that there is one.
+    return losses[:, :40].mean().item(), losses[:, 41:].mean().item()
+
+
 def _summed_loss(logits: Tensor, tokens: Tensor) -> Tensor:
     return F.cross_entropy(
         logits[:, :-1].flatten(0, 1).float(), tokens[:, 1:].flatten(), reduction="sum"
@@ -315,6 +329,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--work", type=Path, help="training state and log (default: OUT-work)")
     parser.add_argument("--minutes", type=float, default=60.0, help="of training")
     parser.add_argument("--steps", type=int, help="exactly so many steps, whatever the time")
+    parser.add_argument("--note", default="", help="a sentence on this run, for the model card")
     args = parser.parse_args(argv)
     work: Path = args.work or args.out.with_name(args.out.name + "-work")
     work.mkdir(parents=True, exist_ok=True)
@@ -330,9 +345,11 @@ def main(argv: list[str] | None = None) -> None:
     final = rounded(trainer.model)
     held_out = [d for d in documents if d.split == "held_out"]
     n_books = sum(d.collection == "standard_ebooks" for d in held_out)
+    first, second = copying(final)
     figures = Figures(
         parameters=sum(p.numel() for p in final.parameters()),
         seed=SEED,
+        note=args.note,
         steps=trainer.step,
         plans=trainer.plans,
         tokens_per_step=ROWS * CONFIG.n_ctx,
@@ -343,6 +360,7 @@ def main(argv: list[str] | None = None) -> None:
         computed_in=str(dtype).removeprefix("torch."),
         torch=torch.__version__,
         training_nats_per_token=round(evaluate(final, corpora["train"], 512), 4),
+        copying_random_tokens=[round(first, 4), round(second, 4)],
         held_out_books=measure(final, corpora["books"], n_books),
         held_out_stories=measure(final, corpora["stories"], len(held_out) - n_books),
     )

@@ -27,6 +27,7 @@ class Figures:
 
     parameters: int
     seed: int
+    note: str
     steps: int
     plans: list[list[int]]
     tokens_per_step: int
@@ -37,6 +38,7 @@ class Figures:
     computed_in: str
     torch: str
     training_nats_per_token: float
+    copying_random_tokens: list[float]
     held_out_books: HeldOut
     held_out_stories: HeldOut
 
@@ -79,8 +81,8 @@ def _card(f: Figures, documents: Sequence[Document], samples: dict[str, str]) ->
     return f"""# stories
 
 A small decoder-only language model for looking inside: {f.parameters:,} parameters, trained from
-nothing on English children's and classic books in {f.minutes:.0f} minutes of wall time on
-{f.machine}.
+nothing on English children's and classic books in {f.minutes:.0f} minutes of training time
+on {f.machine}.
 
 ```python
 import interp
@@ -110,32 +112,34 @@ logits, cache = model.run_with_cache("Once upon a time there was a little girl")
 Each text was read in rows of 256 tokens, so tokens at the beginning of a row are predicted from
 little context. The held-out books are {held_out_titles}.
 
+When 40 random tokens come a second time, the loss falls from {f.copying_random_tokens[0]:.2f} to \
+{f.copying_random_tokens[1]:.2f} nats per
+token: the model has begun to copy by induction, and is far from perfect at it.
+
 ## How it was made
 
-`python -m interp.zoo.recipes.stories --data DIR --out DIR --steps {f.steps}`: \
-{f.steps:,} steps of {f.tokens_per_step:,} tokens
-({f.tokens_seen / 1e6:.1f} million, {f.tokens_seen / f.tokens_in_corpus:.1f} times the corpus), \
-seed {f.seed}, computed in {f.computed_in} with float32
-master weights, torch {f.torch}. Muon for the blocks' matrices and AdamW for the rest; the rate
-warms up over 100 steps and falls linearly to zero over the last 40 % of the steps; gradients are
-clipped at norm 1.{_changes_of_plan(f.plans)} From step 2,100 on, two rows in sixteen repeat a \
-passage of 21 to 126 tokens
-over and over, so that the model has induction heads to look at: plain text alone had given it none
-by then. `training.json` holds these figures.
+`python -m interp.zoo.recipes.stories --data DIR --out DIR --steps {f.steps}`
 
+{f.steps:,} steps of {f.tokens_per_step:,} tokens, {f.tokens_seen / 1e6:.1f} million or \
+{f.tokens_seen / f.tokens_in_corpus:.1f} times the corpus; seed {f.seed};
+computed in {f.computed_in} with float32 master weights, torch {f.torch}. Muon for the
+blocks' matrices and AdamW for the rest. The rate warms up over 100 steps and falls linearly to
+zero over the last 40 % of the steps; gradients are clipped at norm 1. From step 2,100 on, two rows
+in sixteen repeat a passage of 21 to 126 tokens over and over, for the sake of induction heads.
+`training.json` holds these figures.
+{_remarks(f)}
 ## Data
 
 - {len(novels)} English novels in the editions of Standard Ebooks, half of them children's books
   (CC0 1.0; the source texts are in the public domain in the USA).
 - {len(trained) - len(novels)} English picture-book stories from Pratham Books (StoryWeaver) and
-  the African Storybook Project, CC BY 3.0 or CC BY 4.0 by story (one is in the public domain); \
-each is read twice
-  per pass over the books. Stories marked NC were left out.
+  the African Storybook Project, CC BY 3.0 or CC BY 4.0 by story (one is in the public domain);
+  each is read twice per pass over the books. Stories marked NC were left out.
 
 `ATTRIBUTION.tsv` names title, author, translator, licence and source of every text, the held-out
 ones included. The texts were changed: marks and credits were removed, lines joined, typographic
 quotation marks made straight (`"`, `'`), chapter numbers dropped, and paragraphs with racist slurs
-left out. Everything is English prose; there is no web text and there are no private persons in it.
+left out. All of it was published as English books; there is no web text in it.
 
 ## Samples
 
@@ -148,20 +152,23 @@ Prompt in bold; temperature 0.8, top-p 0.95, seed 0.
 For learning, teaching and testing: it writes English sentences, its heads and layers are few
 enough to look at all of them, and it runs anywhere in milliseconds. It is far from fluent: a
 sentence is mostly grammatical and seldom makes sense with the one before. It knows no facts and
-cannot follow an instruction. Many books of
-the corpus are from the nineteenth century and speak of women, servants, animals, peoples and
-religions as their time did; the model repeats that. Do not use it for advice, or show its text to
-children without reading it first. Text with typographic quotation marks, in other languages, or
-with code is far from what it was trained on.
+cannot follow an instruction. Many books of the corpus are from the nineteenth century and speak
+of women, servants, animals, peoples and religions as their time did; the model repeats that. Do
+not use it for advice, or show its text to children without reading it first. Text with typographic
+quotation marks, in other languages, or with code is far from what it was trained on.
 
 The weights and this card are under the MIT licence of this repository; attribution for the texts
 is due as `ATTRIBUTION.tsv` says.
 """
 
 
-def _changes_of_plan(plans: list[list[int]]) -> str:
-    """What a run that was prolonged did to its rate; empty for a run that was not."""
-    if len(plans) < 2:
-        return ""
-    planned = ", ".join(f"{total:,} at step {step:,}" for step, total in plans)
-    return f" The length was planned more than once ({planned}), and the rate followed each plan."
+def _remarks(f: Figures) -> str:
+    """What was not as planned in a run; empty where nothing was."""
+    remarks = [f.note] if f.note else []
+    if len(f.plans) > 1:
+        planned = ", then ".join(f"{total:,} (at step {step:,})" for step, total in f.plans)
+        remarks.append(
+            f"The planned number of steps changed: {planned}. The rate followed each plan, so it\n"
+            "fell and rose again in between, which the command above does not repeat."
+        )
+    return "".join(f"\n{remark}\n" for remark in remarks)
