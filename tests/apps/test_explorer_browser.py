@@ -139,7 +139,8 @@ def test_the_first_page_is_drawn_without_errors_or_requests(
 ) -> None:
     with visit(browser, address, scheme) as page:
         assert page.locator(".interp-strip .t").count() > 10
-        assert page.locator('[data-testid="stVegaLiteChart"]').count() == 4
+        charts = page.locator('[data-testid="stVegaLiteChart"]')
+        playwright.expect(charts).to_have_count(4, timeout=PATIENCE)  # each is drawn when it comes
         assert page.locator('[data-testid="stException"]').count() == 0
         paper = page.locator(".interp-strip").evaluate("e => getComputedStyle(e).backgroundColor")
         assert paper == {"light": "rgb(252, 252, 251)", "dark": "rgb(21, 24, 28)"}[scheme]
