@@ -20,7 +20,7 @@ from interp.errors import (
 )
 
 if TYPE_CHECKING:
-    from interp.explain import Attribution, Target, attribute
+    from interp.explain import Attribution, Baseline, Target, attribute
     from interp.model.config import RopeScaling, TransformerConfig
     from interp.model.tap import NO_TAP, Tap
     from interp.model.transformer import HookedTransformer
@@ -31,6 +31,7 @@ __version__ = "0.1.0"
 # Public name -> the module that defines it; the imports above tell type checkers the same.
 _HOME = {
     "Attribution": "interp.explain",
+    "Baseline": "interp.explain",
     "HookedTransformer": "interp.model.transformer",
     "NO_TAP": "interp.model.tap",
     "RopeScaling": "interp.model.config",
@@ -44,6 +45,7 @@ _HOME = {
 __all__ = [
     "NO_TAP",
     "Attribution",
+    "Baseline",
     "CacheError",
     "ConfigError",
     "HookError",

@@ -22,8 +22,8 @@ from interp.explain.points import Point
 
 # Gauss-Legendre points of a panel: exact for polynomials up to degree 17. An odd number, so that
 # the middle is one of them: F is then known at the ends of both halves, should they be needed. With
-# 9, the scores of tokens were as exact as their sum (with 5, sums were right by luck), and no
-# other number took fewer evaluations.
+# 9, the scores of tokens were nearly as exact as their sum; with fewer, sums were often right
+# while single scores were not.
 POINTS = 9
 
 _TOKENS = 1024  # in one forward; beyond it, memory grows and speed does not
