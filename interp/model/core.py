@@ -25,7 +25,7 @@ from interp.model.positions import Alibi, RelativeBias, Rotary
 from interp.model.stack import Stack, Trace
 from interp.model.tap import NO_TAP, Tap, chain
 from interp.model.text import Text
-from interp.model.tokenizer import Tokenizer
+from interp.tokenizer import Tokenizer
 
 
 class Transformer(Text):

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from interp.model.hook_points import HookPoint
 from interp.model.hooked import HookList
-from interp.model.tokenizer import Tokenizer
+from interp.tokenizer import Tokenizer
 
 
 class LanguageModel(Protocol):

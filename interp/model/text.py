@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from interp.errors import InputError
 from interp.model.config import TransformerConfig
-from interp.model.tokenizer import Tokenizer
+from interp.tokenizer import Tokenizer
 
 
 class Text(nn.Module):

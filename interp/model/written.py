@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from interp.errors import InputError
-from interp.model.tokenizer import Tokenizer
+from interp.tokenizer import Tokenizer
 
 _BROKEN = "�"  # what a decoder shows for bytes that are no character (yet)
 

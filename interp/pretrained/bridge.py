@@ -25,9 +25,9 @@ from interp.model.hook_points import HookPoint, HookTable, NamesFilter, select
 from interp.model.hooked import HookList
 from interp.model.tap import HookFunction
 from interp.model.text import Text
-from interp.model.tokenizer import Tokenizer
 from interp.pretrained.bridge_config import BridgedConfig
 from interp.pretrained.bridge_points import READ_ONLY, bridge_name, points
+from interp.tokenizer import Tokenizer
 
 
 def is_bridge(what: Any) -> bool:

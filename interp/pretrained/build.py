@@ -9,9 +9,9 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from interp.model.config import TransformerConfig
-from interp.model.tokenizer import Tokenizer
 from interp.model.transformer import HookedTransformer
 from interp.pretrained.tables import Entry, Source, check, fill
+from interp.tokenizer import Tokenizer
 
 Table = Callable[[HookedTransformer], Sequence[Entry]]
 

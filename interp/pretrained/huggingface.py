@@ -9,7 +9,6 @@ import torch
 
 from interp.errors import ConfigError, InputError, LoadError, UnsupportedModelError
 from interp.model.config import TransformerConfig
-from interp.model.tokenizer import Tokenizer
 from interp.model.transformer import HookedTransformer
 from interp.pretrained.build import build
 from interp.pretrained.families import family_of
@@ -17,6 +16,7 @@ from interp.pretrained.family import Family, Renamed
 from interp.pretrained.folder import CONFIG, read_json
 from interp.pretrained.tables import Entry, InMemory, Source, expand, parameters
 from interp.pretrained.weights_file import WeightFiles
+from interp.tokenizer import Tokenizer
 
 
 def open_folder(

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 
 from interp.errors import InputError, LoadError, UnsupportedModelError
-from interp.model.tokenizer import Tokenizer
 from interp.pretrained import bridge as bridges
 from interp.pretrained.folder import CONFIG, is_own, load_folder
 from interp.pretrained.hub import fetch
 from interp.pretrained.huggingface import open_folder, open_model
 from interp.pretrained.text_files import read_hf_tokenizer
 from interp.pretrained.weights_file import WeightFiles, refuse_pickle
+from interp.tokenizer import Tokenizer
 
 # The models trained here. They lie one floor above, so they are known by their folders alone.
 _ZOO = Path(__file__).resolve().parent.parent / "zoo"

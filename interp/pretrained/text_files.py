@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from interp.errors import LoadError
-from interp.model.tokenizer import Tokenizer
+from interp.tokenizer import Tokenizer
 
 # A folder with any of the first three can make tokens; the others only describe how.
 VOCABULARIES = (

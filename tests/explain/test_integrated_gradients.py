@@ -18,7 +18,7 @@ from interp import HookedTransformer, InputError, TransformerConfig
 from interp.explain import Baseline, Target, attribute
 from interp.explain.integrated_gradients import POINTS, _integrate, _Panel
 from interp.model.fold import fold
-from interp.model.tokenizer import Tokenizer
+from interp.tokenizer import Tokenizer
 
 N_POS = 7
 

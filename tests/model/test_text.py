@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from interp.errors import InputError
 from interp.model.config import TransformerConfig
-from interp.model.tokenizer import Tokenizer
 from interp.model.transformer import HookedTransformer
+from interp.tokenizer import Tokenizer
 from tests.model.configurations import shared_model
 from tests.model.texts import BOS, EOS, PAD, byte_tokenizer
 

@@ -20,8 +20,8 @@ from tokenizers import models, pre_tokenizers
 from torch import Tensor
 
 from interp.model.config import TransformerConfig
-from interp.model.tokenizer import Tokenizer
 from interp.model.transformer import HookedTransformer
+from interp.tokenizer import Tokenizer
 from tests.model.configurations import CONFIGURATIONS, build, example, shared_model
 
 # Importing it reads and patches much, so it happens in this file alone.

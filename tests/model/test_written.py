@@ -7,8 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from interp.errors import InputError
-from interp.model.tokenizer import Tokenizer
 from interp.model.written import Written, cut, read_stops
+from interp.tokenizer import Tokenizer
 from tests.model.texts import EOS, byte_tokenizer, piece_tokenizer
 
 BYTES, PIECES = byte_tokenizer(), piece_tokenizer()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers
 
-from interp.model.tokenizer import Tokenizer
+from interp.tokenizer import Tokenizer
 
 BOS, EOS, PAD = 256, 257, 258
 

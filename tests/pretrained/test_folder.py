@@ -11,9 +11,9 @@ import torch
 
 import interp
 from interp import LoadError, TransformerConfig
-from interp.model.tokenizer import Tokenizer
 from interp.pretrained import folder as folders
 from interp.pretrained import load_folder, save_folder
+from interp.tokenizer import Tokenizer
 from tests.model.configurations import CONFIGURATIONS, EVERY, build, example
 
 

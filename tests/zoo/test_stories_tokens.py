@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interp.model.tokenizer import Tokenizer
+from interp.tokenizer import Tokenizer
 from interp.zoo.recipes.stories_text import Document
 from interp.zoo.recipes.stories_tokens import END_ID, PAD_ID, Corpus, batch, train_tokenizer
 

@@ -25,9 +25,9 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from interp.model.config import TransformerConfig
-from interp.model.tokenizer import Tokenizer
 from interp.model.transformer import HookedTransformer
 from interp.pretrained.folder import save_folder
+from interp.tokenizer import Tokenizer
 from interp.zoo.recipes.stories_card import Figures, HeldOut, write_attribution, write_card
 from interp.zoo.recipes.stories_text import Document, read_documents
 from interp.zoo.recipes.stories_tokens import END, END_ID, PAD_ID, Corpus, batch, train_tokenizer

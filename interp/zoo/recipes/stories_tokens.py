@@ -14,7 +14,7 @@ from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Backend
 from torch import Tensor
 
-from interp.model.tokenizer import Tokenizer
+from interp.tokenizer import Tokenizer
 from interp.zoo.recipes.stories_text import Document
 
 END, PAD = "<|endoftext|>", "<|pad|>"  # END opens every text and row, and closes every document

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 from transformers.tokenization_python import PreTrainedTokenizer
 
 from interp.errors import InputError, LoadError
-from interp.model.tokenizer import Tokenizer
+from interp.tokenizer import Tokenizer
 from tests.model.texts import BOS, EOS, PAD, byte_tokenizer
 
 BYTES = byte_tokenizer()
