@@ -9,11 +9,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Folder -> the other folders it may import. Errors, tokenizers and the version are open to all.
+# Folder -> the other folders it may import. The files of the ground are open to all.
 GROUND = {"interp.model", "interp.data", "interp.figures"}
 SECOND = {"interp.pretrained", "interp.activations"}
 MAY_IMPORT: dict[str, set[str]] = {
     "interp.errors": set(),
+    "interp.atomic": set(),
     "interp.tokenizer": set(),
     "interp.model": set(),
     "interp.data": set(),
@@ -29,7 +30,7 @@ MAY_IMPORT["interp"] = GROUND | SECOND | THIRD  # the lazy door in interp/__init
 MAY_IMPORT["probes"] = MAY_IMPORT["interp"] | {"interp"}
 MAY_IMPORT["apps"] = MAY_IMPORT["probes"] | {"probes"}
 OURS = ("interp", "probes", "apps", "benchmarks", "tests")
-OPEN_TO_ALL = {"interp.errors", "interp.tokenizer", "interp.__version__"}
+OPEN_TO_ALL = {"interp.errors", "interp.atomic", "interp.tokenizer", "interp.__version__"}
 
 FILES = sorted(path for top in ("interp", "probes", "apps") for path in (ROOT / top).rglob("*.py"))
 EACH_FILE = pytest.mark.parametrize(

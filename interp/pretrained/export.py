@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from interp.atomic import write_folder
 from interp.errors import UnsupportedModelError
 from interp.model.config import TransformerConfig
 from interp.model.transformer import HookedTransformer
-from interp.pretrained.atomic import write_folder
 from interp.pretrained.families import FAMILIES
 from interp.pretrained.family import Family, shared_config
 from interp.pretrained.folder import CONFIG, METADATA

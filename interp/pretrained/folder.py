@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 from interp import __version__
+from interp.atomic import write_folder
 from interp.errors import ConfigError, LoadError
 from interp.model.config import TransformerConfig
 from interp.model.transformer import HookedTransformer
-from interp.pretrained.atomic import write_folder
 from interp.pretrained.build import build
 from interp.pretrained.tables import identity, parameters
 from interp.pretrained.text_files import TOKENIZER_FILES, read_tokenizer

@@ -1,11 +1,37 @@
-"""Folders that are there as a whole or not at all."""
+"""Files and folders that are there as a whole or not at all."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
+
+
+@contextmanager
+def writing(path: Path, mode: str = "w") -> Generator[IO[Any], None, None]:
+    """A file to write to, that takes the place of `path` when the block ends without an error.
+
+    Its bytes are on the disk before it gets its name: neither a full disk nor a crash leaves half
+    a file, or a name without its content.
+
+    Args:
+        mode: `w` for UTF-8 text, `wb` for bytes.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(handle, mode, encoding=None if "b" in mode else "utf-8") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o644)  # temporary files are for their owner alone
+        Path(name).replace(path)
+    finally:
+        Path(name).unlink(missing_ok=True)
 
 
 def write_folder(
