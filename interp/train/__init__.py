@@ -1,0 +1,1 @@
+"""Making models: training, fine-tuning, evaluation, and the runs that they leave."""
