@@ -39,3 +39,7 @@ class LoadError(InterpError, OSError):
 
 class UnsupportedModelError(InterpError, NotImplementedError):
     """A model family, shape or variant for which the called function has no implementation."""
+
+
+class TrainingError(InterpError, RuntimeError):
+    """A training that cannot go on: its loss is lost, or its run folder does not fit it."""
