@@ -157,12 +157,12 @@ class ActivationCache(Decomposition, Mapping[str, Tensor]):
 
     @property
     def nbytes(self) -> int:
-        """Memory held by the cache, in bytes."""
-        storages = {
-            v.untyped_storage().data_ptr(): v.untyped_storage().nbytes()
-            for v in (*self.values_by_name.values(), *self._stage_values.values())
-        }
-        return sum(storages.values()) + (self.replay.nbytes if self.replay else 0)
+        """Memory held by the cache, in bytes: activations, and what recomputes the others."""
+        held = [*self.values_by_name.values(), *self._stage_values.values()]
+        if self.replay is not None:
+            held.extend(self.replay.tensors())
+        storages = [tensor.untyped_storage() for tensor in held]
+        return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 
     @property
     def cache_dict(self) -> ActivationCache:

@@ -21,6 +21,7 @@ from interp.model.inputs import Inputs, read_inputs
 from interp.model.kv_cache import KeyValueCache
 from interp.model.loss import next_token_loss
 from interp.model.norm import Norm
+from interp.model.partial import computed_points, refuse_unheard
 from interp.model.positions import Alibi, RelativeBias, Rotary
 from interp.model.stack import Stack, Trace
 from interp.model.tap import NO_TAP, Tap, chain
@@ -75,11 +76,11 @@ class Transformer(Text):
             self.relative_bias = nn.ModuleDict(
                 {
                     name: RelativeBias(cfg, bidirectional=not causal)
-                    for name, causal in self._stack_names().items()
+                    for name, causal in self.stack_names().items()
                 }
             )
 
-    def _stack_names(self) -> dict[str, bool]:
+    def stack_names(self) -> dict[str, bool]:
         """Name of each stack -> whether it is causal."""
         if self.cfg.shape == "encoder_decoder":
             return {"encoder": False, "decoder": True}
@@ -97,7 +98,7 @@ class Transformer(Text):
             name=name,
             norm_name=f"{name}_final_ln" if pair else "ln_final",
             input_prefix="decoder" if second else "",
-            causal=self._stack_names()[name],
+            causal=self.stack_names()[name],
             embed=self.embed,
             input=self.decoder_input if second else self.input,
             blocks=cast(Any, getattr(self, name)),
@@ -109,7 +110,7 @@ class Transformer(Text):
     @property
     def last_stack(self) -> str:
         """The stack whose output becomes the logits."""
-        return list(self._stack_names())[-1]
+        return list(self.stack_names())[-1]
 
     # -- the forward pass ------------------------------------------------------------------------
 
@@ -135,7 +136,9 @@ class Transformer(Text):
             past_kv_cache: keys and values of earlier positions; `tokens` are the new ones.
             start_at_layer: `tokens` is the stream that enters this block, [batch, pos, d_model].
             stop_at_layer: return the stream that enters this block instead; negative counts from
-                the end. For an encoder-decoder both count decoder blocks.
+                the end. For an encoder-decoder both count decoder blocks. A tap or hook that asks
+                by name for a point that is then left out is refused; a predicate keeps to the
+                points that are computed.
             **inputs: `attention_mask` [batch, pos] (1 for real tokens), `token_type_ids`,
                 `position_ids`, `decoder_tokens` and `decoder_attention_mask` for an
                 encoder-decoder, `prepend_bos` and `padding_side` for text; `input_ids` and
@@ -146,6 +149,8 @@ class Transformer(Text):
 
         Raises:
             InputError: ids out of range, a text too long or empty, a mask of another shape.
+            HookError: the tap needs a point that this forward leaves out.
+            Finished: the tap has ended the forward.
         """
         if torch.compiler.is_compiling():
             refuse_to_compile()
@@ -154,6 +159,7 @@ class Transformer(Text):
         batch = read_inputs(
             self, tokens, start_at_layer=start_at_layer, past=past_kv_cache, **inputs
         )
+        refuse_unheard(self, tap, start_at_layer, stop_at_layer)
         out = self.run(
             batch, tap, past=past_kv_cache, start=start_at_layer or 0, stop=stop_at_layer
         )
@@ -254,9 +260,7 @@ class Transformer(Text):
     def hook_points(self) -> HookTable:
         """Every point of this model in firing order: name -> shape, when it fires, what an edit
         does. Generated from the components."""
-        points = [p for name in self._stack_names() for p in self.stack(name).hook_points()]
-        points.extend(self.output.hook_points())
-        return HookTable((point.name, point) for point in points)
+        return computed_points(self)
 
     @property
     def hook_dict(self) -> HookTable:

@@ -130,7 +130,7 @@ def _with_bias(model: Transformer) -> Iterator[nn.Linear]:
 
 
 def _blocks(model: Transformer) -> Iterator[Any]:
-    for name in model._stack_names():
+    for name in model.stack_names():
         yield from model.stack(name).blocks
 
 

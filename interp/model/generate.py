@@ -101,6 +101,7 @@ class Generation(Transformer):
                 the context.
             UnsupportedModelError: the model does not predict next tokens.
             InterpError: logits that are not finite.
+            Finished: a tap has ended the forward (`Record(stop=True)`); nothing is returned then.
         """
         if not isinstance(num_beams, int) or num_beams < 1:
             raise InputError(f"num_beams is {num_beams!r}; it must be a whole number from 1 on.")

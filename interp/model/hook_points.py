@@ -134,12 +134,17 @@ def select(points: Mapping[str, HookPoint], names: NamesFilter) -> list[str]:
         chosen = [name for name in points if names(name)]
         if not chosen:
             raise HookError(
-                "The predicate given as a name matches no hook point of this model. "
+                "The predicate given as a name matches no hook point that is computed. "
                 "Print `model.hook_points` for the table."
             )
         return chosen
     wanted = {resolve(points, name) for name in ([names] if isinstance(names, str) else names)}
     return [name for name in points if name in wanted]
+
+
+def by_name(names: NamesFilter) -> bool:
+    """Whether points are asked for by their names, and not as whatever a predicate matches."""
+    return names is not None and not callable(names)
 
 
 def resolve(points: Mapping[str, HookPoint], name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, Self
 
 import torch
@@ -13,8 +13,9 @@ from interp.errors import InputError
 from interp.model.ambient import UNCOMPILED, ambient_tap, within
 from interp.model.cache import ActivationCache, Deliver, PosSlice, delivery
 from interp.model.core import Transformer
-from interp.model.hook_points import HookPoint, NamesFilter, select
+from interp.model.hook_points import HookPoint, NamesFilter, by_name, select
 from interp.model.inputs import read_inputs
+from interp.model.partial import computed_points
 from interp.model.replay import Replay
 from interp.model.resume import resume
 from interp.model.stack import Trace
@@ -62,7 +63,8 @@ class Hooked(Transformer):
             What `forward` returns, and the `ActivationCache`.
 
         Raises:
-            HookError: an unknown name. InputError: see `forward`.
+            HookError: an unknown name, or one of a layer that `start_at_layer` or `stop_at_layer`
+                leaves out. InputError: see `forward`.
         """
         if return_type == "default":
             return_type = "logits" if names_filter is None else None
@@ -121,9 +123,12 @@ class Hooked(Transformer):
     def hooks_tap(self, fwd_hooks: HookList = (), bwd_hooks: HookList = ()) -> Tap:
         """The hooks as a tap, for `forward(tap=)`; names are checked here."""
         points = self.hook_points
-        forward = _by_name(points, fwd_hooks)
-        backward = _by_name(points, bwd_hooks)
-        return Hooks(points, forward, backward) if forward or backward else NO_TAP
+        named: set[str] = set()
+        forward = _functions(points, fwd_hooks, named)
+        backward = _functions(points, bwd_hooks, named)
+        if not forward and not backward:
+            return NO_TAP
+        return Hooks(points, forward, backward, (forward.keys() | backward.keys()) - named)
 
     def resume(
         self,
@@ -149,12 +154,18 @@ class Hooked(Transformer):
         )
 
 
-def _by_name(points: Mapping[str, HookPoint], hooks: HookList) -> dict[str, list[HookFunction]]:
+def _functions(
+    points: Mapping[str, HookPoint], hooks: HookList, named: set[str]
+) -> dict[str, list[HookFunction]]:
+    """Full name -> functions; `named` receives those that were asked for by name."""
     functions: dict[str, list[HookFunction]] = {}
     for names, function in hooks:
         if not callable(function):
             raise InputError(f"The hook on {names!r} is {function!r}; it must be a function.")
-        for name in select(points, names):
+        chosen = select(points, names)
+        if by_name(names):
+            named.update(chosen)
+        for name in chosen:
             functions.setdefault(name, []).append(function)
     return functions
 
@@ -172,12 +183,24 @@ def _record(
     deliver: Deliver | None,
 ) -> tuple[Any, ActivationCache]:
     """Keeps what was asked for as it goes by, and stops after it if nothing else is wanted."""
-    names = select(model.hook_points, names_filter)
+    names = _names(model, names_filter, call)
     record = Record(names, stop=call["return_type"] is None, keep=deliver)
     out = None
-    with suppress(Finished):
+    try:
         out = model.forward(*args, tap=chain(tap, record), **call)
+    except Finished as finished:
+        if finished.tap is not record:
+            raise
     return out, ActivationCache(model, record.values)
+
+
+def _names(model: Transformer, names_filter: NamesFilter, call: Mapping[str, Any]) -> list[str]:
+    """What a forward is to keep. Points asked for by name are all needed, whether it comes by
+    there or not."""
+    if by_name(names_filter):
+        return select(model.hook_points, names_filter)
+    start, stop = call.get("start_at_layer"), call.get("stop_at_layer")
+    return select(computed_points(model, start, stop), names_filter)
 
 
 def _record_for_replay(
@@ -193,7 +216,7 @@ def _record_for_replay(
     traces: dict[str, Trace] = {}
     out = model.run(batch, keep=traces)
     result = model.result(out, batch, return_type, loss_per_token=loss_per_token)
-    return result, ActivationCache(model, {}, Replay(model, batch, traces), deliver)
+    return result, ActivationCache(model, {}, Replay(model, batch, traces, out), deliver)
 
 
 def _record_with_gradients(
@@ -204,7 +227,7 @@ def _record_with_gradients(
     call: dict[str, Any],
     deliver: Deliver | None,
 ) -> tuple[Any, ActivationCache]:
-    record = Record(select(model.hook_points, names_filter), on_path=True)
+    record = Record(_names(model, names_filter, call), on_path=True)
     with torch.enable_grad():
         out = model.forward(*args, tap=chain(tap, record), **call)
         if not isinstance(out, Tensor) or out.numel() != 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -35,6 +36,10 @@ class Mask:
         if self.is_causal:
             allowed = scores.new_ones(scores.shape[-2:], dtype=torch.bool).tril()
         return scores if allowed is None else scores.masked_fill(~allowed, -torch.inf)
+
+    def tensors(self) -> Iterator[Tensor]:
+        """All that it holds."""
+        return (x for x in (self.allowed, self.bias, self.fused) if x is not None)
 
 
 def attention_mask(
@@ -102,3 +107,11 @@ class Surroundings:
     def detach(self) -> Surroundings:
         """Without autograd's graph of the encoder, which holds every activation in it."""
         return self if self.memory is None else replace(self, memory=self.memory.detach())
+
+    def tensors(self) -> Iterator[Tensor]:
+        """All that it holds."""
+        for mask in (*self.masks.values(), self.memory_mask):
+            yield from () if mask is None else mask.tensors()
+        yield from self.rotation or ()
+        if self.memory is not None:
+            yield self.memory

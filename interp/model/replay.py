@@ -3,13 +3,19 @@
 A forward without interventions is determined by its inputs, and each block by the stream that
 enters it. So a run keeps the streams between blocks, and everything else is recomputed, one block
 at a time, when somebody asks. Two checks make that exact: the weights must be those of the run
-(by torch's version counters), and the recomputed block must end in the stream that the run kept.
+(by torch's version counters), and what is recomputed must end in what the run kept: a block in the
+next stream, the final norm and the head in the output for one position.
+
+The second is for changes that the counters do not see (`parameter.data.add_(1)`, a NumPy array on
+the same memory). It looks at the weights that an answer is made of, when it is made: a hidden
+change elsewhere does not matter to it and stays unnoticed, and so does one that is smaller than
+rounding. `resume` computes what nobody has kept, so for it the counters are the only check.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 import torch
@@ -39,19 +45,21 @@ def weights_version(model: torch.nn.Module) -> tuple[tuple[int, int], ...]:
 
 
 class Replay:
-    """The kept streams of one forward of `model` on `batch`."""
+    """The kept streams of one forward of `model` on `batch`, which ended in `out`."""
 
-    def __init__(self, model: Transformer, batch: Inputs, traces: dict[str, Trace]):
+    def __init__(self, model: Transformer, batch: Inputs, traces: dict[str, Trace], out: Tensor):
         self.model = model
         self.batch = batch
         self.traces = traces
+        self.corner = _corner(out.detach()).clone()
         self.version = weights_version(model)
         self.streams_version = self._streams_version()
 
-    @property
-    def nbytes(self) -> int:
-        """Memory held, in bytes."""
-        return sum(s.nbytes for trace in self.traces.values() for s in trace.streams)
+    def tensors(self) -> Iterator[Tensor]:
+        """All that is held; some share their memory."""
+        yield self.corner
+        for trace in self.traces.values():
+            yield from trace.tensors()
 
     def stage(self, name: str) -> Stage:
         """Where the activation `name` arises."""
@@ -122,13 +130,27 @@ class Replay:
             out = stack.begin(tokens, trace.position_ids, segments, record, embedded)
             self._verify(out, trace.streams[0], "the embeddings")
         elif index == OUTPUT:
-            out = stack.finish(trace.streams[-1], record)
-            if name == self.model.last_stack and set(record.names) & self._output_points():
-                self.model.output(out, self.batch.of(name)[1], record)
+            self._finish(name, stack.finish(trace.streams[-1], record), record)
         else:
             block = stack.blocks[index]
             out = block(trace.streams[index], trace.around, record.scope(f"{name}.{index}"))
             self._verify(out, trace.streams[index + 1], f"{name}.{index}")
+
+    def _finish(self, name: str, resid: Tensor, record: Record) -> None:
+        """From the final norm of a stack on."""
+        if name != self.model.last_stack:
+            memory = self.traces[self.model.last_stack].around.memory
+            assert memory is not None
+            self._verify(resid, memory, f"the final norm of {name}")
+            return
+        mask = self.batch.of(name)[1]
+        if set(record.names) & self._output_points():
+            corner = _corner(self.model.output(resid, mask, record))
+        elif self.model.cfg.head == "classification":  # it reads all positions
+            corner = self.model.output(resid[:1], None if mask is None else mask[:1])
+        else:  # a large vocabulary at all positions would cost as much as several blocks
+            corner = self.model.output(_corner(resid))
+        self._verify(corner, self.corner, "the output")
 
     def _output_points(self) -> set[str]:
         return {point.name for point in self.model.output.hook_points()}
@@ -139,7 +161,12 @@ class Replay:
         allowed = _TOLERANCE.get(then.dtype, _HALF_TOLERANCE) * then.abs().max()
         if not (now - then).abs().max() <= allowed:
             raise CacheError(
-                f"Recomputing {what} does not lead to the stream that the run kept: weights were "
+                f"Recomputing {what} does not lead to what the run has kept: weights were "
                 "changed behind autograd's back (`.data`), or a cached tensor was written into. "
                 "Run the model again; clone what you want to change."
             )
+
+
+def _corner(out: Tensor) -> Tensor:
+    """The first row of an output, and of that, if it has positions, the last."""
+    return out[:1, -1:] if out.ndim == 3 else out[:1]

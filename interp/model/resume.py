@@ -10,6 +10,7 @@ from torch import Tensor
 
 from interp.errors import InputError
 from interp.model.attention import Memory
+from interp.model.partial import refuse_unheard
 from interp.model.replay import Replay
 from interp.model.stack import Stack, Trace
 from interp.model.tap import NO_TAP, Tap
@@ -66,6 +67,7 @@ def resume(
     Raises:
         CacheError: the cache cannot be resumed, or the weights have changed.
         InputError: layer or position out of range, or `resid` of another shape.
+        HookError: the tap needs a point that is not computed again.
     """
     replay = cache.require_replay()
     replay.check_weights()
@@ -81,6 +83,7 @@ def resume(
             f"position is {position}; it must lie in 0 to {n_pos - 1}, and be 0 in a stack that "
             "is not causal, where every position sees every other."
         )
+    refuse_unheard(model, tap, layer, stop_at_layer, name)
     start = trace.streams[layer][:, position:]
     if resid is None:
         resid = start

@@ -130,15 +130,7 @@ class Stack:
         Raises:
             InputError: there is no such layer, or `stop` lies before `start`.
         """
-        n_layers = len(self.blocks)
-        start = _layer(start, n_layers, "start_at_layer")
-        stop = n_layers if stop is None else _layer(stop, n_layers, "stop_at_layer")
-        if stop < start:
-            raise InputError(
-                f"stop_at_layer is {stop}, which lies before layer {start}, where this forward "
-                "starts."
-            )
-        for i in range(start, stop):
+        for i in self.layers(start, stop):
             if keep is not None:
                 keep.append(resid.detach())
             resid = self.blocks[i](
@@ -159,12 +151,27 @@ class Stack:
         out: Tensor = self.ln_final(resid, tap.scope(self.norm_name))
         return out
 
-    def hook_points(self) -> Iterator[HookPoint]:
-        points = self.input.hook_points()
-        yield from scoped(self.input_prefix, points) if self.input_prefix else points
-        for i, block in enumerate(self.blocks):
-            yield from scoped(f"{self.name}.{i}", block.hook_points())
-        if self.ln_final is not None:
+    def layers(self, start: int, stop: int | None) -> range:
+        """The blocks from `start` to before `stop`; see `run`."""
+        n_layers = len(self.blocks)
+        start = _layer(start, n_layers, "start_at_layer")
+        stop = n_layers if stop is None else _layer(stop, n_layers, "stop_at_layer")
+        if stop < start:
+            raise InputError(
+                f"stop_at_layer is {stop}, which lies before layer {start}, where this forward "
+                "starts."
+            )
+        return range(start, stop)
+
+    def hook_points(self, start: int | None = None, stop: int | None = None) -> Iterator[HookPoint]:
+        """The points in firing order: from those of block `start` (None: of the embeddings) to
+        those before block `stop` (None: to the final norm's)."""
+        if start is None:
+            points = self.input.hook_points()
+            yield from scoped(self.input_prefix, points) if self.input_prefix else points
+        for i in self.layers(start or 0, stop):
+            yield from scoped(f"{self.name}.{i}", self.blocks[i].hook_points())
+        if stop is None and self.ln_final is not None:
             yield from scoped(self.norm_name, self.ln_final.hook_points())
 
 
@@ -192,3 +199,13 @@ class Trace:
     keys: Tensor | None
     streams: list[Tensor] = field(default_factory=list)
     keys_values: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+    def tensors(self) -> Iterator[Tensor]:
+        """All that it holds."""
+        yield from self.streams
+        yield from self.around.tensors()
+        yield self.position_ids
+        if self.keys is not None:
+            yield self.keys
+        for pair in self.keys_values.values():
+            yield from pair

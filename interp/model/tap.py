@@ -12,7 +12,9 @@ A tap says beforehand what it will do, and the model computes no more than that:
 
 - `wants(name)`: it wants to see this tensor;
 - `edits(name)`: what it returns must be what the rest of the model uses (it may change the value,
-  or follow its gradient).
+  or follow its gradient);
+- `needs(name)`: a forward that does not come by there (it starts after it, or stops before it)
+  must refuse the tap, with a `HookError`, rather than ignore it.
 
 Where a named tensor does not exist on the fast path (the attention pattern inside the fused
 kernel, the normalised stream inside the fused norm), a tap that only looks gets it computed
@@ -27,7 +29,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from interp.errors import HookError, InputError
+from interp.errors import HookError, InputError, InterpError
 from interp.model.hook_points import HookPoint
 
 HookFunction = Callable[..., Any]
@@ -35,7 +37,7 @@ HookFunction = Callable[..., Any]
 
 
 class Tap:
-    """The base of all taps, and itself the identity. Subclasses override the three methods."""
+    """The base of all taps, and itself the identity. Subclasses override these methods."""
 
     def wants(self, name: str) -> bool:
         """Whether `visit` is to be called for the tensor of this full name."""
@@ -44,6 +46,11 @@ class Tap:
     def edits(self, name: str) -> bool:
         """Whether the value that `visit` returns must be the one used from there on."""
         return False
+
+    def needs(self, name: str) -> bool:
+        """Whether a forward without this tensor would betray the caller. By default where an edit
+        would be lost; a tap that looks at whatever comes by needs nothing."""
+        return self.edits(name)
 
     def visit(self, name: str, value: Tensor) -> Tensor:
         """Sees a tensor; returns the value to go on with (`value` itself to leave it)."""
@@ -102,8 +109,23 @@ class _Scope:
         return _Scope(self.tap, f"{self.prefix}{prefix}.")
 
 
-class Finished(Exception):
-    """Raised inside a forward pass by a tap that has all it wanted."""
+class Finished(InterpError):
+    """Raised inside a forward pass by a tap that has all it wanted.
+
+    It ends whatever the forward was a part of (a generation too), so whoever gives such a tap to
+    one catches it.
+
+    Attributes:
+        tap: who raised it.
+    """
+
+    def __init__(self, tap: Tap):
+        super().__init__(
+            "A tap has seen all it wanted and has ended the forward (`stop=True`), which therefore "
+            "has no result. Catch `interp.model.tap.Finished` around the call, or record without "
+            "`stop`."
+        )
+        self.tap = tap
 
 
 class Record(Tap):
@@ -138,13 +160,15 @@ class Record(Tap):
     def edits(self, name: str) -> bool:
         return self.on_path and name in self.names
 
+    needs = wants
+
     def visit(self, name: str, value: Tensor) -> Tensor:
         if self.on_path:
             value = _own_node(value)
         kept = value if self.on_path else value.detach()
         self.values[name] = kept if self.keep is None else self.keep(name, kept)
         if self.stop and len(self.values) == len(self.names):
-            raise Finished
+            raise Finished(self)
         return value
 
 
@@ -159,6 +183,7 @@ class Hooks(Tap):
     Args:
         forward, backward: full name -> functions, called in order as `f(tensor, hook=HookPoint)`.
         points: the model's table, for the `hook` argument.
+        optional: those of the names that a forward may leave out.
     """
 
     def __init__(
@@ -166,8 +191,10 @@ class Hooks(Tap):
         points: Mapping[str, HookPoint],
         forward: Mapping[str, Sequence[HookFunction]] | None = None,
         backward: Mapping[str, Sequence[HookFunction]] | None = None,
+        optional: Collection[str] = (),
     ):
         self.points = points
+        self.optional = frozenset(optional)
         self.forward = dict(forward or {})
         self.backward = dict(backward or {})
 
@@ -175,6 +202,9 @@ class Hooks(Tap):
         return name in self.forward or name in self.backward
 
     edits = wants
+
+    def needs(self, name: str) -> bool:
+        return self.wants(name) and name not in self.optional
 
     def visit(self, name: str, value: Tensor) -> Tensor:
         hook = self.points[name]
@@ -198,6 +228,9 @@ class Chain(Tap):
 
     def edits(self, name: str) -> bool:
         return any(tap.edits(name) for tap in self.taps)
+
+    def needs(self, name: str) -> bool:
+        return any(tap.needs(name) for tap in self.taps)
 
     def visit(self, name: str, value: Tensor) -> Tensor:
         for tap in self.taps:

@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.measure import held_bytes
 from interp.errors import CacheError, HookError, InputError
 from interp.model.cache import ActivationCache
 from interp.model.tap import Record
 from interp.model.transformer import HookedTransformer
-from tests.model.configurations import EVERY, build, example, shared_model
+from tests.model.configurations import EACH_KIND, EVERY, build, example, shared_model
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +135,8 @@ def test_a_cache_of_a_run_holds_one_stream_a_layer(name: str) -> None:
     tokens = example(model.cfg, batch=4, pos=128)["tokens"]
     _, cache = model.run_with_cache(tokens)
     stream = 4 * 128 * 64 * 4
-    assert cache.nbytes <= (model.cfg.n_layers + 1) * stream
+    # and rotations, positions and the output at one place, all of them small
+    assert cache.nbytes <= (model.cfg.n_layers + 1) * stream + stream // 8
     everything = model.run_with_cache(tokens, names_filter=list(cache))[1]
     assert everything.nbytes > 3 * cache.nbytes
     before = cache.nbytes
@@ -143,6 +145,25 @@ def test_a_cache_of_a_run_holds_one_stream_a_layer(name: str) -> None:
     for key in cache:  # only the stage that was read last is kept
         cache[key]
     assert cache.nbytes < everything.nbytes / 2
+
+
+@EACH_KIND
+def test_the_bytes_of_a_cache_are_those_that_it_keeps_alive(name: str) -> None:
+    """What `resume` adds to it included; it also holds the inputs, which are the caller's."""
+    model = shared_model(name)
+    inputs = example(model.cfg, batch=1, pos=20)
+
+    def run() -> ActivationCache:
+        cache = model.run_with_cache(**inputs)[1]
+        cache[f"{model.last_stack}.1.hook_attn_out"]
+        if model.cfg.shape != "encoder":
+            model.resume(cache, 1, 2)
+        return cache
+
+    run()  # what the first run of a model makes for good is not the cache's
+    cache, held = held_bytes(run)
+    assert isinstance(cache, ActivationCache)
+    assert cache.nbytes == held
 
 
 # -- cutting, moving, keeping ----------------------------------------------------------------------

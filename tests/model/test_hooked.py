@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from interp.errors import HookError, InputError
+from interp.errors import HookError, InputError, InterpError
 from interp.model.ambient import ambient_tap
 from interp.model.hook_points import HookPoint
-from interp.model.tap import NO_TAP, Record, chain
+from interp.model.tap import NO_TAP, Finished, Record, chain
 from interp.model.transformer import HookedTransformer
 from tests.model.configurations import EVERY, build, example, shared_model
 from tests.model.taps import Noise, Put
@@ -49,6 +49,22 @@ def test_hooks_of_the_caller_and_a_tap_work_together(
     model.run_with_hooks(tokens, fwd_hooks=[(POINT, double)], tap=record)
     value = model.run_with_cache(tokens)[1][POINT]
     assert torch.equal(record.values[POINT], value * 2)
+
+
+def test_a_tap_that_ends_the_forward_says_so(model: HookedTransformer, tokens: Tensor) -> None:
+    """No result is made up, and a cache that would lack what was asked for is not handed out."""
+    record = Record([POINT], stop=True)
+    with pytest.raises(InterpError, match="has no result"):
+        model(tokens, tap=record)
+    later = "blocks.1.hook_resid_post"
+    for names in (later, [POINT, later]):
+        for return_type in (None, "logits"):
+            with pytest.raises(Finished) as raised:
+                model.run_with_cache(
+                    tokens, names_filter=names, return_type=return_type, tap=record
+                )
+            assert raised.value.tap is record
+    assert torch.equal(record.values[POINT], model.run_with_cache(tokens)[1][POINT])
 
 
 def test_no_hooks_are_no_tap(model: HookedTransformer, tokens: Tensor) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from interp.errors import CacheError
+from interp.model.partial import computed_points
 from interp.model.tap import Record
 from interp.model.transformer import HookedTransformer
 from tests.model.configurations import EACH_KIND, EVERY, build, example, shared_model
@@ -139,6 +140,31 @@ def test_a_change_behind_autograds_back_is_noticed_by_what_it_changes(
     model.get_parameter(parameter).data.add_(0.1)
     with pytest.raises(CacheError, match=r"behind autograd's back"):
         cache[point]
+
+
+@EVERY
+def test_so_is_one_of_a_single_row_behind_the_last_block(name: str) -> None:
+    model = build(name)
+    inputs = padded(model)
+    n_layers = len(model.stack(model.last_stack).blocks)
+    points = list(computed_points(model, start=n_layers))
+    hidden = [n for n, _ in model.named_parameters() if n.startswith(("ln_final", "output"))]
+    if model.cfg.shape == "encoder_decoder" and model.cfg.final_norm:
+        points.append("encoder_final_ln.hook_scale")
+        hidden += ["encoder_final_ln.weight", "decoder_final_ln.weight"]
+    for parameter in hidden if points else ():
+        _, cache = model.run_with_cache(**inputs)
+        weight = model.get_parameter(parameter).data[0]
+        before = weight.clone()
+        weight.add_(1.0)
+        # What the decoder ends in says nothing about the encoder's norm, and the other way round.
+        of_encoder = parameter.startswith("encoder")
+        for point in points:
+            if point.startswith("encoder") == of_encoder:
+                with pytest.raises(CacheError, match="behind autograd's back"):
+                    cache[point]
+        weight.copy_(before)
+        assert all(cache[point].isfinite().all() for point in points)
 
 
 def test_blocks_that_a_hidden_change_does_not_touch_stay_readable() -> None:

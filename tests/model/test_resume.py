@@ -12,7 +12,7 @@ from interp.errors import CacheError, InputError
 from interp.model.tap import Record
 from interp.model.transformer import HookedTransformer
 from tests.model.configurations import CONFIGURATIONS, EVERY, build, example, shared_model
-from tests.model.taps import Noise, Put
+from tests.model.taps import Journal, Noise, Put
 
 CAUSAL = pytest.mark.parametrize(
     "name", [name for name, cfg in CONFIGURATIONS.items() if cfg.shape != "encoder"]
@@ -165,12 +165,12 @@ def test_a_resumed_forward_can_be_tapped(name: str) -> None:
     _, cache = model.run_with_cache(**inputs)
     point = f"{stack}.1.attn.hook_z"
     assert torch.equal(model.resume(cache, 1, tap=Noise(point)), model(**inputs, tap=Noise(point)))
-    record = Record(model.hook_points)
-    model.resume(cache, 1, tap=record)
+    journal = Journal()
+    model.resume(cache, 1, tap=journal)
     first = f"{stack}.1.hook_resid_pre"
     order = list(model.hook_points)
-    assert set(record.values) == set(order[order.index(first) :])
-    assert torch.equal(record.values[point], cache[point])
+    assert [name for name, _ in journal.entries] == order[order.index(first) :]
+    assert torch.equal(dict(journal.entries)[point], cache[point])
 
 
 @CAUSAL

@@ -76,8 +76,9 @@ def test_a_record_stops_after_the_last_name_of_several() -> None:
     record = Record(["a", "b"], stop=True)
     record("c", X)
     record("b", X)
-    with pytest.raises(Finished):
+    with pytest.raises(Finished, match="has no result") as raised:
         record("a", X)
+    assert raised.value.tap is record
     assert set(record.values) == {"a", "b"}
 
 
