@@ -7,55 +7,12 @@ from typing import Any
 import pytest
 import torch
 from scipy import stats
-from torch import Tensor
 
-from interp.errors import HookError, InputError, InterpError, UnsupportedModelError
 from interp.model.continuation import Continuation, Prompt
 from interp.model.inputs import read_inputs
 from interp.model.tap import NO_TAP, Record
-from interp.model.transformer import HookedTransformer
-from tests.model.configurations import CONFIGURATIONS, build, example, shared_model
-from tests.model.watching import Seen
-
-WRITERS = [name for name, cfg in CONFIGURATIONS.items() if cfg.head == "lm"]
-DECODERS = [name for name in WRITERS if CONFIGURATIONS[name].shape == "decoder"]
-PAIRS = [name for name in WRITERS if CONFIGURATIONS[name].shape == "encoder_decoder"]
-EACH_WRITER = pytest.mark.parametrize("name", WRITERS)
-WAYS: dict[str, dict[str, Any]] = {
-    "greedy": {"do_sample": False},
-    "sampled": {"seed": 0, "temperature": 0.8, "top_k": 9, "top_p": 0.9},
-    "penalized": {"seed": 1, "repetition_penalty": 1.3, "freq_penalty": 0.2},
-    "beams": {"num_beams": 3},
-}
-EACH_WAY = pytest.mark.parametrize("way", WAYS)
-
-
-def source(model: HookedTransformer, batch: int = 2, pos: int = 7, seed: int = 0) -> Tensor:
-    tokens = example(model.cfg, batch, pos, seed)["tokens"]
-    return tokens % model.cfg.d_vocab_out  # so that whatever was written can be read again
-
-
-def by_hand(model: HookedTransformer, tokens: Tensor, n: int) -> Tensor:
-    """Greedy search with plain forwards."""
-    if model.cfg.shape == "encoder_decoder":
-        target = torch.full((len(tokens), 1), model.cfg.decoder_start_token_id)
-        for _ in range(n):
-            logits = model(tokens, decoder_tokens=target)
-            target = torch.cat([target, logits[:, -1:].argmax(-1)], 1)
-        return target
-    for _ in range(n):
-        tokens = torch.cat([tokens, model(tokens)[:, -1:].argmax(-1)], 1)
-    return tokens
-
-
-def ending(written: Tensor) -> int:
-    """A token at which some of the rows would end, at different places."""
-    places = {
-        token: {row.index(token) for row in written.tolist() if token in row}
-        for token in written.flatten().tolist()
-    }
-    return max(places, key=lambda token: len(places[token]))
-
+from tests.model.configurations import build, shared_model
+from tests.model.writers import EACH_WAY, EACH_WRITER, PAIRS, WAYS, by_hand, ending, source
 
 # -- cached, uncached and by hand ----------------------------------------------------------------
 
@@ -246,73 +203,6 @@ def test_suppressed_tokens_are_never_drawn() -> None:
     assert (found[:, 7:] >= 25).all()
 
 
-# -- taps ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["decoder", "decoder-window", "pair-t5"])
-@EACH_WAY
-def test_taps_fire_at_each_step(name: str, way: str) -> None:
-    model = shared_model(name)
-    stack = "decoder" if name in PAIRS else "blocks"
-    tap = Seen(f"{stack}.1.attn.hook_z")
-    tokens = source(model)
-    with_tap = model.generate(tokens, 6, tap=tap, **WAYS[way])
-    rows = 2 * WAYS[way].get("num_beams", 1)
-    prompt = 1 if name in PAIRS else 7
-    assert [len(z) for z in tap.seen] == [2] + [rows] * 5
-    assert [z.shape[1] for z in tap.seen] == [prompt] + [1] * 5
-    assert torch.equal(with_tap, model.generate(tokens, 6, **WAYS[way])), "looking changed it"
-
-
-def test_what_a_tap_saw_is_what_one_forward_computes() -> None:
-    """Activations of the generated tokens, without running them again."""
-    model = shared_model("decoder-gemma")
-    name = "blocks.1.hook_resid_post"
-    tap = Seen(name)
-    found = model.generate(source(model), 8, do_sample=False, tap=tap)
-    _, cache = model.run_with_cache(found[:, :-1])
-    torch.testing.assert_close(torch.cat(tap.seen, 1), cache[name], atol=1e-5, rtol=1e-5)
-
-
-@pytest.mark.parametrize("name", ["decoder", "pair-pre-norm"])
-@EACH_WAY
-def test_steering_changes_what_is_written_like_hooks_in_forwards(name: str, way: str) -> None:
-    model = shared_model(name)
-    point = "decoder.1.hook_resid_pre" if name in PAIRS else "blocks.1.hook_resid_pre"
-    direction = torch.randn(model.cfg.d_model, generator=torch.Generator().manual_seed(0)) * 30
-
-    def steer(value: Tensor, hook: Any) -> Tensor:
-        return value + direction
-
-    tokens = source(model)
-    plain = model.generate(tokens, 6, **WAYS[way])
-    steered = model.generate(tokens, 6, tap=model.hooks_tap([(point, steer)]), **WAYS[way])
-    assert not torch.equal(steered, plain)
-    with model.hooks([(point, steer)]):
-        ambient = model.generate(tokens, 6, **WAYS[way])
-        if way == "greedy":
-            assert torch.equal(by_hand(model, tokens, 6), steered)
-    assert torch.equal(ambient, steered)
-    assert torch.equal(model.generate(tokens, 6, **WAYS[way]), plain), "the hook stayed"
-
-
-def test_hooks_around_a_stream_act_on_the_steps_inside() -> None:
-    model = shared_model("decoder")
-    seen: list[torch.Size] = []
-    stream = model.generate_stream(source(model), 4, do_sample=False)
-    next(stream)
-    with model.hooks([("z0", lambda z, hook: seen.append(z.shape))]):
-        next(stream)
-    next(stream)
-    assert len(seen) == 1
-
-
-def test_gradient_hooks_are_refused() -> None:
-    model = build("decoder")
-    with pytest.raises(HookError, match="gradient"), model.hooks(bwd_hooks=[("z0", print)]):
-        model.generate(source(model), 2)
-
-
 # -- the model is left as it was -----------------------------------------------------------------
 
 
@@ -352,104 +242,6 @@ def test_a_compiled_model_writes_the_same() -> None:
     before = compiled(tokens)
     assert torch.equal(compiled.generate(tokens, 5, do_sample=False), expected)
     torch.testing.assert_close(compiled(tokens), before)
-
-
-# -- what is refused -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"temperature": -1.0}, "temperature"),
-        ({"top_p": 0.0}, "top_p"),
-        ({"top_p": 1.5}, "top_p"),
-        ({"top_k": 0}, "top_k"),
-        ({"repetition_penalty": 0}, "repetition_penalty"),
-        ({"max_new_tokens": -1}, "max_new_tokens"),
-        ({"max_new_tokens": 2.0}, "max_new_tokens"),
-        ({"seed": "x"}, "seed"),
-        ({"eos_token_id": 29}, "eos_token_id"),
-        ({"eos_token_id": [3, -1]}, "eos_token_id"),
-        ({"suppress_tokens": [99]}, "suppress_tokens"),
-        ({"suppress_tokens": range(29)}, "whole vocabulary"),
-        ({"stop": "x"}, "tokenizer"),
-        ({"return_type": "logits"}, "return_type"),
-        ({"return_type": "str"}, "tokenizer"),
-        ({"padding_side": "top"}, "padding_side"),
-        ({"attention_mask": torch.ones(1, 3)}, "attention mask"),
-    ],
-)
-def test_refuses_bad_options(options: dict[str, Any], message: str) -> None:
-    model = shared_model("decoder")
-    with pytest.raises(InputError, match=message):
-        model.generate(source(model), **options)
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        (torch.zeros(1, 0, dtype=torch.long), "empty"),
-        (torch.tensor([[99]]), "id 99"),
-        (torch.zeros(1, 24, dtype=torch.long), "fills the model's context"),
-        (torch.zeros(1, 25, dtype=torch.long), "context"),
-        ("text", "tokenizer"),
-        (3.5, "tokens"),
-    ],
-)
-def test_refuses_bad_prompts(given: Any, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        shared_model("decoder").generate(given, 3)
-
-
-@pytest.mark.parametrize(
-    "name", ["encoder-bert", "decoder-classification", "decoder-token-classification"]
-)
-def test_refuses_models_that_do_not_write(name: str) -> None:
-    model = shared_model(name)
-    with pytest.raises(UnsupportedModelError, match="cannot write"):
-        model.generate(torch.tensor([[1, 2]]))
-
-
-def test_refuses_more_outputs_than_tokens() -> None:
-    model = build("decoder", d_vocab_out=40)
-    with pytest.raises(UnsupportedModelError, match="40 outputs"):
-        model.generate(torch.tensor([[1, 2]]))
-
-
-@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
-@EACH_WAY
-def test_logits_that_are_not_finite_are_an_error(bad: float, way: str) -> None:
-    model = build("decoder", unembed_bias=True)
-    assert model.output.unembed is not None and model.output.unembed.bias is not None
-    with torch.no_grad():
-        model.output.unembed.bias.fill_(bad)
-    with pytest.raises(InterpError, match="not finite"):
-        model.generate(source(model), 3, **WAYS[way])
-
-
-def test_a_row_that_has_ended_may_break() -> None:
-    """What is computed for it is thrown away, so it cannot stop the others."""
-    model = shared_model("decoder-rotary")
-    tokens = source(model, batch=6)
-    free = model.generate(tokens, 6, do_sample=False)[:, 7:]
-    end = ending(free)
-    row, step = min((step, row) for row, step in enumerate(first(free, end)))[::-1]
-    steps = iter(range(6))
-
-    def break_it(resid: Tensor, hook: Any) -> Tensor:
-        if next(steps) > step:
-            resid[row] = torch.nan
-        return resid
-
-    with model.hooks([("resid_pre0", break_it)]):
-        found = model.generate(tokens, 6, do_sample=False, eos_token_id=end)[:, 7:]
-    assert found.shape[1] > step + 1, "all rows end together: a weak test"
-    assert torch.equal(found, model.generate(tokens, 6, do_sample=False, eos_token_id=end)[:, 7:])
-
-
-def first(written: Tensor, token: int) -> list[int]:
-    """Where each row has the token first; behind its end if it has it nowhere."""
-    return [row.index(token) if token in row else len(row) for row in written.tolist()]
 
 
 def test_no_tokens_at_all() -> None:
