@@ -14,6 +14,7 @@ import json
 import math
 import os
 import platform
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
@@ -93,6 +94,10 @@ class Recorder:
             with writing(path) as file:
                 json.dump({**description, "about": about}, file, indent=1)
             self._cut_log(0 if facts is None else int(facts["step"]))
+            for half in (self.folder / CHECKPOINTS).glob(
+                ".step-*"
+            ):  # of a training that was killed
+                shutil.rmtree(half)
             self.log_file = (self.folder / LOG).open("a", encoding="utf-8")
         return facts
 
