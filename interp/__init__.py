@@ -16,6 +16,7 @@ from interp.errors import (
     InputError,
     InterpError,
     LoadError,
+    TrainingError,
     UnsupportedModelError,
 )
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from interp.model.tap import NO_TAP, Tap
     from interp.model.transformer import HookedTransformer
     from interp.pretrained import load
+    from interp.train.loop import fit
+    from interp.train.run import Run
+    from interp.train.settings import Settings
 
 __version__ = "0.1.0"
 
@@ -35,10 +39,13 @@ _HOME = {
     "HookedTransformer": "interp.model.transformer",
     "NO_TAP": "interp.model.tap",
     "RopeScaling": "interp.model.config",
+    "Run": "interp.train.run",
+    "Settings": "interp.train.settings",
     "Tap": "interp.model.tap",
     "Target": "interp.explain",
     "TransformerConfig": "interp.model.config",
     "attribute": "interp.explain",
+    "fit": "interp.train.loop",
     "load": "interp.pretrained",
 }
 
@@ -54,12 +61,16 @@ __all__ = [
     "InterpError",
     "LoadError",
     "RopeScaling",
+    "Run",
+    "Settings",
     "Tap",
     "Target",
+    "TrainingError",
     "TransformerConfig",
     "UnsupportedModelError",
     "__version__",
     "attribute",
+    "fit",
     "load",
 ]
 

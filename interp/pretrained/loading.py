@@ -28,6 +28,7 @@ def load(
     tokenizer: Any = True,
     n_ctx: int | None = None,
     bridge: bool | None = None,
+    revision: str | None = None,
 ) -> Any:
     """Opens a model, in evaluation mode.
 
@@ -43,6 +44,7 @@ def load(
         n_ctx: another context length, for models whose positions are computed.
         bridge: None opens through TransformerLens's bridge what has no table here; True opens
             everything through it; False refuses what has no table.
+        revision: a branch, tag or commit of a model on the hub.
 
     Returns:
         A `HookedTransformer`, or a `BridgedTransformer`, which has the same protocol
@@ -54,7 +56,7 @@ def load(
     """
     options: dict[str, Any] = {"dtype": dtype, "device": device}
     if isinstance(what, str | Path):
-        folder = _folder(what)
+        folder = _folder(what, revision)
         if is_own(folder):
             return _own(folder, tokenizer, bridge, n_ctx, options)
         WeightFiles.open(folder)  # a pickle or damage is refused whoever would read it
@@ -107,7 +109,7 @@ def _either(
     return bridges.open_bridge(what, tokenizer=tokenizer, **options)
 
 
-def _folder(what: str | Path) -> Path:
+def _folder(what: str | Path, revision: str | None = None) -> Path:
     """The folder behind a name."""
     if isinstance(what, str) and (_ZOO / what / CONFIG).is_file() and _is_plain(what):
         return _ZOO / what
@@ -120,7 +122,7 @@ def _folder(what: str | Path) -> Path:
     if isinstance(what, Path) or what.startswith((".", "/", "~")) or what.count("/") > 1:
         raise LoadError(f"There is no folder {what}.")
     zoo = sorted(p.parent.name for p in _ZOO.glob(f"*/{CONFIG}"))
-    return fetch(what, f"not a model of the zoo ({', '.join(zoo)}) nor a folder")
+    return fetch(what, f"not a model of the zoo ({', '.join(zoo)}) nor a folder", revision)
 
 
 def _is_plain(name: str) -> bool:
