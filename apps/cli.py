@@ -18,6 +18,7 @@ from importlib import import_module
 from interp import InterpError, __version__
 
 COMMANDS = {
+    "size": "say which model to train with a budget",
     "generate": "continue a prompt",
     "explain": "say which tokens a prediction rests on",
     "explore": "open the explorer in the browser",

@@ -7,7 +7,7 @@ from base64 import b64encode
 from collections.abc import Callable, Sequence
 from html import escape
 
-from interp.errors import UnsupportedModelError
+from interp.errors import InputError
 from interp.figures.figure import Figure
 from interp.figures.labels import literal
 from interp.figures.theme import Scheme
@@ -20,7 +20,7 @@ def figure_html(draw: Callable[[Scheme], Figure]) -> str:
         draw: makes the figure in a scheme; the reader's device chooses which is shown.
 
     Raises:
-        UnsupportedModelError: the library that draws charts is not installed.
+        InputError: the library that draws charts is not installed.
     """
     light, dark = draw("light"), draw("dark")
     finding = escape(literal(light.alt))
@@ -37,8 +37,9 @@ def _address(figure: Figure) -> str:
     try:
         import vl_convert
     except ImportError as error:
-        raise UnsupportedModelError(
-            "Drawing a chart into a page needs vl-convert: pip install vl-convert-python."
+        raise InputError(
+            "Charts are drawn into a page with vl-convert. Install the extra: "
+            "pip install 'interp[pages]'."
         ) from error
     spec = json.dumps(figure.chart.to_dict())
     svg: str = vl_convert.vegalite_to_svg(spec, allowed_base_urls=[])

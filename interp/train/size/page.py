@@ -17,8 +17,7 @@ def to_html(found: Recommendation, path: Path | None = None) -> str:
     """The recommendation in words, its two charts and its table; also written to `path`.
 
     Raises:
-        InputError: the file cannot be written.
-        UnsupportedModelError: the library that draws charts is not installed.
+        InputError: the file cannot be written, or the library that draws charts is missing.
     """
     from interp.figures.frontier import frontier_chart, use_chart
     from interp.figures.page import page_html, paragraph_html
