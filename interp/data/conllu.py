@@ -18,7 +18,7 @@ def conllu_texts(lines: Iterable[str], name: str, by_sentence: bool) -> Iterator
         InputError: a line that is neither a comment nor ten columns.
     """
     document, text = "", ""
-    for comments, words in _sentences(lines, name):
+    for comments, words in conllu_sentences(lines, name):
         sentence = comments.get("text") or _joined(words)
         if by_sentence:
             yield comments.get("sent_id", ""), sentence
@@ -38,7 +38,14 @@ def conllu_texts(lines: Iterable[str], name: str, by_sentence: bool) -> Iterator
         yield document, text
 
 
-def _sentences(lines: Iterable[str], name: str) -> Iterator[tuple[dict[str, str], list[list[str]]]]:
+def conllu_sentences(
+    lines: Iterable[str], name: str
+) -> Iterator[tuple[dict[str, str], list[list[str]]]]:
+    """Comments by name, and the ten columns of each line, of the sentences of a treebank.
+
+    Raises:
+        InputError: a line that is neither a comment nor ten columns.
+    """
     comments: dict[str, str] = {}
     words: list[list[str]] = []
     for number, line in enumerate(lines, start=1):
