@@ -27,6 +27,7 @@ from interp.atomic import writing
 from interp.errors import TrainingError
 from interp.model.transformer import HookedTransformer
 from interp.pretrained.folder import METADATA, save_folder
+from interp.train.lora import merged
 from interp.train.parallel import World
 from interp.train.schedule import factor
 from interp.train.settings import RESULT, Settings
@@ -159,7 +160,7 @@ class Recorder:
     def _model(self, path: Path, model: HookedTransformer, *, again: bool = False) -> None:
         if self.world.first and (again or not (path / METADATA).is_file()):
             try:
-                save_folder(model, path)
+                save_folder(merged(model), path)  # readable without its adapters
             except OSError as error:
                 raise TrainingError(
                     f"{path} could not be written: {error}. What was saved before is complete; "
