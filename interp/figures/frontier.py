@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import altair as alt
@@ -11,7 +12,7 @@ import pandas as pd
 from interp.errors import InputError
 from interp.figures.amounts import budget_text, short
 from interp.figures.figure import Figure, finite, require_columns, themed
-from interp.figures.theme import PALETTES, Scheme
+from interp.figures.theme import PALETTES, Palette, Scheme
 
 BudgetUnit = Literal["seconds", "FLOPs"]
 
@@ -67,6 +68,7 @@ def frontier_chart(
         scale=alt.Scale(type="log", nice=False, padding=24),
         axis=alt.Axis(
             values=frame["budget"].tolist(),
+            labelOverlap="parity",
             labelExpr=_DURATION if unit == "seconds" else "format(datum.value, '.1e')",
         ),
     )
@@ -100,11 +102,16 @@ def use_chart(
         label=_shapes(frame),
         amount=[f"{short(value)} FLOPs a token" for value in frame["inference_flops"]],
     )
+    costs = frame["inference_flops"]
     x = alt.X(
         "inference_flops:Q",
         title="operations of use (FLOPs a token)",
         scale=alt.Scale(type="log", nice=False, padding=24),
-        axis=alt.Axis(format="~s", tickCount=6),
+        axis=alt.Axis(
+            format="~s",
+            values=_round_values(costs.min(), costs.max()),
+            labelOverlap="parity",
+        ),
     )
     chart = _curve(points, x, loss_unit, scheme, band=False)
     return Figure(chart, _use_finding(points, loss_unit), frame)
@@ -134,6 +141,7 @@ def _curve(
     rim = np.where(points["chosen"], colors.accent, blue)
     points = points.assign(
         place=range(len(points)),
+        least=points["loss"] == points["loss"].min(),
         rim=rim,
         face=np.where(points["guess"], colors.paper, rim),  # hollow
         heard=[
@@ -159,21 +167,34 @@ def _curve(
             ],
         )
     )
-    # Above a curve that falls and below one that rises there is nothing to write over.
+    layers += [_labels(base, points, colors, rising=rising) for rising in (False, True)]
+    chart = alt.layer(*layers)
+    return themed(chart.properties(width=_SIZE[0], height=_SIZE[1]), scheme, autosize="fit-x")
+
+
+def _labels(base: alt.Chart, points: pd.DataFrame, colors: Palette, *, rising: bool) -> alt.Chart:
+    """The shapes beside their points, above the curve: right of it where it falls, left where it
+    rises. Neighbours on a dense ladder would write over one another, so some have no label."""
+    at, least = (int(points[name].to_numpy().argmax()) for name in ("chosen", "least"))
+    every = max(1, round(len(points) / 9))
+    side = f"datum.place > {least + every}" if rising else f"datum.place <= {least}"
     texts = base.mark_text(
-        align="left", dx=6, dy=-12 if band else 16, fontSize=12, aria=False
-    ).encode(
+        align="right" if rising else "left", dx=-7 if rising else 7, dy=-10, aria=False, fontSize=12
+    )
+    labels: alt.Chart = texts.encode(
         text="label:N",
         color=alt.condition(
             alt.datum.chosen, alt.value(colors.accent_text), alt.value(colors.muted)
         ),
-    )
-    # Neighbours on a dense ladder would write over one another.
-    every = max(1, round(len(points) / 9))
-    at = int(points["chosen"].to_numpy().argmax())
-    layers.append(texts.transform_filter(f"datum.place % {every} == {at % every}"))
-    chart = alt.layer(*layers)
-    return themed(chart.properties(width=_SIZE[0], height=_SIZE[1]), scheme, autosize="fit-x")
+    ).transform_filter(f"{side} && datum.place % {every} == {at % every}")
+    return labels
+
+
+def _round_values(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times the powers of ten from `low` to `high`."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    values = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
+    return [value for value in values if low <= value <= high]
 
 
 def _frontier_finding(points: pd.DataFrame, loss_unit: str) -> str:
