@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from interp.train.size.fit import fit
+from interp.train.size.fitting import fit
 from interp.train.size.laws import LAWS, PUBLISHED, ScalingLaw, known_law
 from interp.train.size.parameters import (
     COUNTINGS,
@@ -11,7 +11,7 @@ from interp.train.size.parameters import (
     inference_flops,
     training_flops,
 )
-from interp.train.size.recommend import Plan, Recommendation, recommend
+from interp.train.size.recommendation import Plan, Recommendation, recommend
 from interp.train.size.repeated import effective_tokens
 from interp.train.size.runs import fit_file
 from interp.train.size.throughput import Speed, measure_speed

@@ -9,7 +9,7 @@ from interp.errors import InputError
 from interp.figures.amounts import budget_text
 from interp.figures.figure import Figure
 from interp.figures.theme import Scheme
-from interp.train.size.recommend import Recommendation
+from interp.train.size.recommendation import Recommendation
 from interp.train.size.words import describe, shape_cells
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interp.errors import InputError
-from interp.train.size.fit import fit
+from interp.train.size.fitting import fit
 from interp.train.size.laws import ScalingLaw, Unit
 from interp.train.size.parameters import Counting, check_counting
 

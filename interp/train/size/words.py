@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from interp.figures.amounts import budget_text, short
 from interp.train.size.laws import LEVEL, ScalingLaw
 from interp.train.size.parameters import COUNTINGS, count_parameters, inference_flops
-from interp.train.size.recommend import Plan, Recommendation
+from interp.train.size.recommendation import Plan, Recommendation
 
 
 def describe(found: Recommendation) -> list[str]:

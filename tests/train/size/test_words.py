@@ -12,7 +12,7 @@ from interp.train.size import PUBLISHED, recommend
 from interp.train.size.page import to_html
 from interp.train.size.words import aligned, counting_cells, describe, shape_cells
 from tests.train.size.test_laws import a_law
-from tests.train.size.test_recommend import DRAWS, SPEED
+from tests.train.size.test_recommendation import DRAWS, SPEED
 
 FOUND = recommend(
     seconds=3600,
