@@ -9,11 +9,9 @@ from interp.data.batch import IGNORED, Batch, pad
 from interp.data.encoding import encode_texts, pad_id
 from interp.data.examples import Examples, padded
 from interp.data.order import Indices
-from interp.data.records import Dialogue, Preference, Turn
+from interp.data.records import ASSISTANT, Dialogue, Preference, Turn
 from interp.errors import ConfigError, InputError
 from interp.tokenizer import Tokenizer
-
-ANSWERER = "assistant"
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class Template:
         default_factory=lambda: {
             "system": "<|system|>",
             "user": "<|user|>",
-            ANSWERER: "<|assistant|>",
+            ASSISTANT: "<|assistant|>",
         }
     )
     after: str = "<|end|>"
@@ -66,20 +64,20 @@ class Template:
                         f"{', '.join(marks)}."
                     )
                 pieces.append((marks[turn.role], False))
-                pieces.append(([*next(said), *after], turn.role == ANSWERER))
+                pieces.append(([*next(said), *after], turn.role == ASSISTANT))
             encoded.append(pieces)
         return encoded
 
     def prompt(self, dialogue: Dialogue, tokenizer: Tokenizer) -> list[int]:
         """Ids of a dialogue up to where the model's next answer begins."""
         (pieces,) = self.encode([dialogue], tokenizer)
-        return [*(i for ids, _ in pieces for i in ids), *tokenizer.encode(self.before[ANSWERER])]
+        return [*(i for ids, _ in pieces for i in ids), *tokenizer.encode(self.before[ASSISTANT])]
 
 
 CHAT = Template()
 """Marks that are tokens of their own, for a vocabulary made with `extra=CHAT.marks`."""
 
-PLAIN = Template({"system": "", "user": "Q: ", ANSWERER: "A: "}, "\n")
+PLAIN = Template({"system": "", "user": "Q: ", ASSISTANT: "A: "}, "\n")
 """Marks in letters, for vocabularies that have no others."""
 
 
@@ -149,7 +147,7 @@ class Preferences(Examples):
         _check_length(max_length)
         self.pad = pad_id(tokenizer)
         both = [
-            (*pair.prompt, Turn(ANSWERER, answer))
+            (*pair.prompt, Turn(ASSISTANT, answer))
             for pair in preferences
             for answer in (pair.chosen, pair.rejected)
         ]

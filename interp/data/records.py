@@ -68,6 +68,9 @@ class Turn:
 
 Dialogue = tuple[Turn, ...]
 
+ASSISTANT = "assistant"
+"""The role whose turns are learnt."""
+
 
 @dataclass(frozen=True)
 class Preference:

@@ -125,14 +125,14 @@ def test_every_text_is_attributed() -> None:
 
 
 def test_figures_hold_on_the_held_out_stories(model: HookedTransformer, shared_data: Path) -> None:
+    from interp.data.sets.stories import read_books
     from interp.zoo.recipes.stories import evaluate
-    from interp.zoo.recipes.stories_text import read_documents
     from interp.zoo.recipes.stories_tokens import Corpus
 
     training = json.loads((FOLDER / "training.json").read_text("utf-8"))
     stories = [
         d
-        for d in read_documents(shared_data)
+        for d in read_books(shared_data)
         if d.collection == "childrens_stories" and d.split == "held_out"
     ]
     assert model.tokenizer is not None

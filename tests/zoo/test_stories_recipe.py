@@ -8,10 +8,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from interp.data.sets.stories import Book
 from interp.model.config import TransformerConfig
 from interp.model.transformer import HookedTransformer
 from interp.zoo.recipes import stories
-from interp.zoo.recipes.stories_text import Document
 from interp.zoo.recipes.stories_tokens import Corpus
 
 SMALL = TransformerConfig(
@@ -37,7 +37,7 @@ def test_loss_in_pieces_is_the_loss_of_the_batch() -> None:
 
 def test_evaluation_is_the_mean_over_rows() -> None:
     model = HookedTransformer(SMALL)
-    document = Document("c", "n", "t", "a", "CC0", "", "train", "the cat sat. " * 40)
+    document = Book("c", "n", "t", "a", "CC0", "", "train", "the cat sat. " * 40)
     tokenizer = stories.train_tokenizer(iter([document.text]), 300)
     config = SMALL.replace(d_vocab=len(tokenizer), d_vocab_out=len(tokenizer))
     model = HookedTransformer(config)

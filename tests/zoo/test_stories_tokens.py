@@ -11,19 +11,19 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from interp.data.sets.stories import Book
 from interp.tokenizer import Tokenizer
-from interp.zoo.recipes.stories_text import Document
 from interp.zoo.recipes.stories_tokens import END_ID, PAD_ID, Corpus, batch, train_tokenizer
 
 WORDS = "the a cat dog ran saw sat on under little old king said and then home".split()
 
 
-def _document(seed: int) -> Document:
+def _document(seed: int) -> Book:
     random = np.random.default_rng(seed)
     paragraphs = [
         " ".join(random.choice(WORDS, size=random.integers(5, 60))) + "." for _ in range(30)
     ]
-    return Document("test", str(seed), "t", "a", "CC0", "", "train", "\n\n".join(paragraphs))
+    return Book("test", str(seed), "t", "a", "CC0", "", "train", "\n\n".join(paragraphs))
 
 
 DOCUMENTS = [_document(seed) for seed in range(4)]

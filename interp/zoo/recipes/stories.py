@@ -24,12 +24,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from interp.data.sets.stories import Book, read_books
 from interp.model.config import TransformerConfig
 from interp.model.transformer import HookedTransformer
 from interp.pretrained.folder import save_folder
 from interp.tokenizer import Tokenizer
 from interp.zoo.recipes.stories_card import Figures, HeldOut, write_attribution, write_card
-from interp.zoo.recipes.stories_text import Document, read_documents
 from interp.zoo.recipes.stories_tokens import END, END_ID, PAD_ID, Corpus, batch, train_tokenizer
 
 SEED = 0
@@ -283,10 +283,10 @@ def train(trainer: Trainer, corpora: dict[str, Corpus], minutes: float, log: Pat
 # -- the whole -----------------------------------------------------------------------------------
 
 
-def prepare(data: Path) -> tuple[list[Document], Tokenizer, dict[str, Corpus]]:
+def prepare(data: Path) -> tuple[list[Book], Tokenizer, dict[str, Corpus]]:
     """Documents, the tokenizer trained on their training part, and the encoded corpora:
     `train`, and the held-out `books` and `stories`."""
-    documents = read_documents(data)
+    documents = read_books(data)
     training = [d for d in documents if d.split == "train"]
     tokenizer = train_tokenizer((d.text for d in training), CONFIG.d_vocab)
     stories = [d for d in training if d.collection == "childrens_stories"]

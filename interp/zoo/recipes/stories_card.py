@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from interp.zoo.recipes.stories_text import Document
+from interp.data.sets.stories import Book
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Figures:
         return json.dumps(asdict(self), indent=2) + "\n"
 
 
-def write_attribution(folder: Path, documents: Sequence[Document]) -> None:
+def write_attribution(folder: Path, documents: Sequence[Book]) -> None:
     """`ATTRIBUTION.tsv`: a line for each document that was read, held-out ones included."""
     with (folder / "ATTRIBUTION.tsv").open("w", encoding="utf-8", newline="") as handle:
         writer = csv.writer(handle, delimiter="\t", lineterminator="\n")
@@ -56,7 +56,7 @@ def write_attribution(folder: Path, documents: Sequence[Document]) -> None:
 
 
 def write_card(
-    folder: Path, figures: Figures, documents: Sequence[Document], samples: dict[str, str]
+    folder: Path, figures: Figures, documents: Sequence[Book], samples: dict[str, str]
 ) -> None:
     """`README.md` and `training.json` of the model.
 
@@ -67,7 +67,7 @@ def write_card(
     (folder / "README.md").write_text(_card(figures, documents, samples), encoding="utf-8")
 
 
-def _card(f: Figures, documents: Sequence[Document], samples: dict[str, str]) -> str:
+def _card(f: Figures, documents: Sequence[Book], samples: dict[str, str]) -> str:
     trained = [d for d in documents if d.split == "train"]
     novels = [d for d in trained if d.collection == "standard_ebooks"]
     books, stories = f.held_out_books, f.held_out_stories

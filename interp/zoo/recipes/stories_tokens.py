@@ -14,8 +14,8 @@ from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Backend
 from torch import Tensor
 
+from interp.data.sets.stories import Book
 from interp.tokenizer import Tokenizer
-from interp.zoo.recipes.stories_text import Document
 
 END, PAD = "<|endoftext|>", "<|pad|>"  # END opens every text and row, and closes every document
 END_ID, PAD_ID = 0, 1
@@ -64,7 +64,7 @@ class Corpus:
         return nats_per_token * (len(self.tokens) - 1) / self.n_bytes / math.log(2)
 
     @classmethod
-    def encode(cls, documents: list[Document], tokenizer: Tokenizer) -> Corpus:
+    def encode(cls, documents: list[Book], tokenizer: Tokenizer) -> Corpus:
         encoded = tokenizer.backend.encode_batch([document.text for document in documents])
         pieces = [np.array([END_ID, *e.ids], dtype=np.uint16) for e in encoded]
         tokens = np.concatenate([*pieces, np.array([END_ID], dtype=np.uint16)])

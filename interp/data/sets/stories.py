@@ -1,8 +1,8 @@
-"""The texts behind the zoo model `stories`: public-domain novels and open picture-book stories.
+"""Public-domain novels and open picture-book stories, the texts behind the zoo model `stories`.
 
-`read_documents` reads both collections straight from their compressed files, cleans them lightly
-and says for each document who wrote it, under which licence, and on which side of the split it
-lies. Nothing here needs torch, and the result depends on the files alone.
+Both collections are read straight from their compressed files and cleaned lightly; each book says
+who wrote it, under which licence, and on which side of the split it lies. The result depends on
+the files alone.
 
 Expected below the data folder:
 - `standard_ebooks/`: one `*.txt.gz` a book and `SOURCES.tsv` (Standard Ebooks editions, CC0);
@@ -13,16 +13,17 @@ Expected below the data folder:
 from __future__ import annotations
 
 import csv
-import gzip
 import hashlib
+import io
 import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from interp.errors import InputError
+from interp.data.records import Split
+from interp.data.sets.files import own_split, present, text
 
 # Whole books are held out, never pages of one: a model that has read half of a novel knows its
 # names. None of the three has a sequel among the training books.
@@ -32,8 +33,6 @@ HELD_OUT_BOOKS = (
     "lewis-carroll_alices-adventures-in-wonderland_john-tenniel",
 )
 HELD_OUT_STORIES = 20  # one story title in this many
-
-Split = Literal["train", "held_out"]
 
 # What people type is straight; what typesetters print is not. One form for both.
 _TYPED_FORMS = str.maketrans(
@@ -59,8 +58,12 @@ _COMMON_WORDS = frozenset(
 )
 
 
+Side = Literal["train", "held_out"]
+_SIDES: dict[str, Side] = {"train": "train", "test": "held_out"}
+
+
 @dataclass(frozen=True)
-class Document:
+class Book:
     """One book or story: its cleaned text and where it comes from."""
 
     collection: str
@@ -69,16 +72,31 @@ class Document:
     author: str
     license: str
     url: str
-    split: Split
+    split: Side
     text: str
 
 
-def read_documents(data: Path) -> list[Document]:
-    """All documents of both collections, books first, each collection in the order of its names.
+def read_books(data: Path) -> list[Book]:
+    """All of both collections, novels first, each collection in the order of its names.
 
-    Raises `InputError` where a collection is missing below `data`.
+    Raises:
+        LoadError: a collection is missing below `data`.
     """
-    return [*_books(data / "standard_ebooks"), *_stories(data / "childrens_stories")]
+    both: tuple[Side, ...] = ("train", "held_out")
+    novels = _novels(data / "standard_ebooks", both)
+    return [*novels, *_stories(data / "childrens_stories", both)]
+
+
+def standard_ebooks(data: Path, split: Split) -> list[Book]:
+    """44 novels, half of them for children (Standard Ebooks, CC0); three are for testing."""
+    return list(_novels(data / "standard_ebooks", [own_split(_SIDES, split, "standard_ebooks")]))
+
+
+def childrens_stories(data: Path, split: Split) -> list[Book]:
+    """Stories of picture books in English (Pratham Books and African Storybook, CC BY), one title
+    in twenty for testing."""
+    side = own_split(_SIDES, split, "childrens_stories")
+    return list(_stories(data / "childrens_stories", [side]))
 
 
 def clean_paragraphs(paragraphs: list[str]) -> str:
@@ -127,34 +145,29 @@ def looks_english(text: str) -> bool:
     return len(words) >= 40 and sum(word in _COMMON_WORDS for word in words) >= 0.2 * len(words)
 
 
-def _books(folder: Path) -> Iterator[Document]:
-    sources = folder / "SOURCES.tsv"
-    if not sources.is_file():
-        raise InputError(f"No SOURCES.tsv in {folder}. Point --data at the folder that holds it.")
-    with sources.open(encoding="utf-8", newline="") as handle:
-        rows = sorted(csv.DictReader(handle, delimiter="\t"), key=lambda row: row["file"])
-    for row in rows:
-        name = row["file"].removesuffix(".txt.gz")
-        text = gzip.decompress((folder / row["file"]).read_bytes()).decode("utf-8")
-        yield Document(
+def _novels(folder: Path, sides: Collection[Side]) -> Iterator[Book]:
+    sources = csv.DictReader(io.StringIO(text(folder / "SOURCES.tsv")), delimiter="\t")
+    for row in sorted(sources, key=lambda row: row["file"]):
+        name = Path(row["file"]).name.removesuffix(".txt.gz")
+        side: Side = "held_out" if name in HELD_OUT_BOOKS else "train"
+        if side not in sides:
+            continue
+        yield Book(
             collection="standard_ebooks",
             name=name,
             title=row["title"],
             author=row["author"],
             license="CC0 1.0 (edition); text in the public domain in the USA",
             url=f"https://github.com/{row['repository']}",
-            split="held_out" if name in HELD_OUT_BOOKS else "train",
-            text=clean_paragraphs(text.split("\n\n")),
+            split=side,
+            text=clean_paragraphs(text(folder / f"{name}.txt.gz").split("\n\n")),
         )
 
 
-def _stories(folder: Path) -> Iterator[Document]:
-    archive = folder / "stories_cc_by.tar.xz"
-    if not archive.is_file():
-        raise InputError(f"No {archive.name} in {folder}. Point --data at the folder around it.")
+def _stories(folder: Path, sides: Collection[Side]) -> Iterator[Book]:
     files: dict[str, str] = {}
     # Members are read one by one, never unpacked: a path inside an archive is not to be trusted.
-    with tarfile.open(archive) as tar:
+    with tarfile.open(present(folder / "stories_cc_by.tar.xz")) as tar:
         for member in tar:
             if member.isfile() and re.fullmatch(r"(?:pb|asp)/en/[\w.-]+\.md", member.name):
                 handle = tar.extractfile(member)
@@ -165,22 +178,25 @@ def _stories(folder: Path) -> Iterator[Document]:
         for collection in ("asp", "pb")
     }
     for name, markdown in sorted(files.items()):
-        text = clean_paragraphs(story_paragraphs(markdown))
+        story = clean_paragraphs(story_paragraphs(markdown))
         number, slug = Path(name).stem.split("_", 1)
+        side: Side = "held_out" if _bucket(slug) == 0 else "train"
+        if side not in sides:
+            continue
         url, license_ = listings[name.split("/")[0]].get(number, ("", "CC BY"))
         # Two stories say CC BY in their file and CC BY-NC in the listing: not ours to decide.
-        if "-NC" in license_ or not looks_english(text):
+        if "-NC" in license_ or not looks_english(story):
             continue
         credits = dict(re.findall(r"(?m)^\* (Text|Translat\w+|Adaptation)[^:]*: *(.+)$", markdown))
-        yield Document(
+        yield Book(
             collection="childrens_stories",
             name=name,
             title=markdown.split("\n", 1)[0].lstrip("# ").strip(),
             author="; ".join(credits.values()),
             license=license_,
             url=url,
-            split="held_out" if _bucket(slug) == 0 else "train",
-            text=text,
+            split=side,
+            text=story,
         )
 
 

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interp import InputError
-from interp.zoo.recipes.stories_text import (
+from interp import LoadError
+from interp.data.sets.stories import (
     HELD_OUT_BOOKS,
-    Document,
+    Book,
     clean_paragraphs,
     looks_english,
-    read_documents,
+    read_books,
     story_paragraphs,
 )
 
@@ -65,22 +65,22 @@ def test_english_is_told_from_other_languages(text: str, english: bool) -> None:
 
 
 def test_missing_collection_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"SOURCES\.tsv"):
-        read_documents(tmp_path)
+    with pytest.raises(LoadError, match=r"SOURCES\.tsv"):
+        read_books(tmp_path)
 
 
 @pytest.fixture(scope="module")
-def documents(shared_data: Path) -> list[Document]:
-    return read_documents(shared_data)
+def documents(shared_data: Path) -> list[Book]:
+    return read_books(shared_data)
 
 
-def test_every_document_is_attributed_and_open(documents: list[Document]) -> None:
+def test_every_document_is_attributed_and_open(documents: list[Book]) -> None:
     assert len(documents) > 700
     assert all(d.author and d.title and d.url.startswith("http") for d in documents)
     assert all(d.license.startswith(("CC0", "CC BY http", "Public")) for d in documents)
 
 
-def test_split_is_by_book_and_by_story_title(documents: list[Document]) -> None:
+def test_split_is_by_book_and_by_story_title(documents: list[Book]) -> None:
     held_out = {d.name for d in documents if d.split == "held_out"}
     assert set(HELD_OUT_BOOKS) <= held_out
     stories = [d for d in documents if d.collection == "childrens_stories"]
@@ -92,7 +92,7 @@ def test_split_is_by_book_and_by_story_title(documents: list[Document]) -> None:
     assert all(len(split) == 1 for split in sides.values())
 
 
-def test_texts_are_clean(documents: list[Document]) -> None:
+def test_texts_are_clean(documents: list[Book]) -> None:
     for document in documents:
         assert "* License" not in document.text and "Illustration:" not in document.text
         assert not set(document.text) & set("#*“”’")
