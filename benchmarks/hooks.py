@@ -30,7 +30,7 @@ from benchmarks.measure import Timings, held_bytes, interleave
 from benchmarks.opening import measure_opening
 from benchmarks.peers import BRIDGE, GPT2_SMALL, HF, INTERP, NAMES, SMALL, TWIN, Shape
 from benchmarks.report import OWN, Line, Report, Target
-from benchmarks.training import steps
+from benchmarks.steps import steps
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 FORWARD, HELD = "forward", "memory held by the cache"

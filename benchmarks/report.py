@@ -89,16 +89,16 @@ class Report:
     def to_text(self) -> str:
         """For a terminal."""
         head = "\n".join(f"{name}: {value}" for name, value in self.machine.items())
-        parts = [head, _text(_HEADER, self._rows(lambda section: section))]
+        parts = [head, as_text(_HEADER, self._rows(lambda section: section))]
         if self.targets:
-            parts.append(_text(_TARGETS, [target.cells() for target in self.targets]))
+            parts.append(as_text(_TARGETS, [target.cells() for target in self.targets]))
         return "\n\n".join(parts).replace("**", "")
 
     def to_markdown(self) -> str:
         """For the documentation."""
         machine = "\n".join(f"- {name}: {value}" for name, value in self.machine.items())
-        table = _markdown(_HEADER, self._rows(lambda section: f"**{section}**"))
-        targets = _markdown(_TARGETS, [target.cells() for target in self.targets])
+        table = as_markdown(_HEADER, self._rows(lambda section: f"**{section}**"))
+        targets = as_markdown(_TARGETS, [target.cells() for target in self.targets])
         return f"{machine}\n\n{table}\n\n{targets}"
 
     def _rows(self, heading: Callable[[str], str]) -> list[list[str]]:
@@ -114,20 +114,23 @@ class Report:
 
 _HEADER = ["", *NAMES, *(f"interp / {base}" for base in BASES)]
 _TARGETS = ["target", "measured", "at most", "met"]
-BEGIN, END = "<!-- last run: begin -->", "<!-- last run: end -->"
 
 
-def write_between_markers(page: Path, markdown: str) -> None:
+def write_between_markers(page: Path, markdown: str, what: str = "last run") -> None:
     """Puts the tables of a run into a page, in place of those of the run before.
+
+    Args:
+        what: name of the place, which begins with `<!-- NAME: begin -->`.
 
     Raises:
         ValueError: the page has no such place.
     """
     text = page.read_text(encoding="utf-8")
-    pattern = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
+    begin, end = f"<!-- {what}: begin -->", f"<!-- {what}: end -->"
+    pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
     if not pattern.search(text):
-        raise ValueError(f"{page} lacks the markers {BEGIN} and {END}.")
-    new = f"{BEGIN}\n{markdown}\n{END}"
+        raise ValueError(f"{page} lacks the markers {begin} and {end}.")
+    new = f"{begin}\n{markdown}\n{end}"
     page.write_text(pattern.sub(lambda _: new, text), encoding="utf-8")
 
 
@@ -161,7 +164,7 @@ def _version(library: str) -> str:
         return ""
 
 
-def _text(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def as_text(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     # A heading may run over the cells to its right, so it does not widen its column.
     full = [row for row in [header, *rows] if len(row) == 1 or any(row[1:])]
     widths = [max(len(row[i]) for row in full) for i in range(len(header))]
@@ -174,7 +177,7 @@ def _text(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def as_markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     ruler = ["---", *["---:"] * (len(header) - 1)]
     return "\n".join(f"| {' | '.join(row)} |" for row in [header, ruler, *rows])
 

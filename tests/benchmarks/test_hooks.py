@@ -76,10 +76,12 @@ def test_tables_show_the_absent_and_convert_units() -> None:
 
 def test_a_page_keeps_its_prose_and_gets_new_tables(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+    place = "<!-- {0}: begin -->\n{1}\n<!-- {0}: end -->\n".format
+    page.write_text("before\n" + place("last run", "old") + place("other", "kept"))
     report.write_between_markers(page, r"new \1 table")
     report.write_between_markers(page, r"newer \1 table")
-    assert page.read_text() == f"before\n{report.BEGIN}\nnewer \\1 table\n{report.END}\nafter\n"
+    expected = "before\n" + place("last run", r"newer \1 table") + place("other", "kept")
+    assert page.read_text() == expected
     page.write_text("nothing to replace")
     with pytest.raises(ValueError, match="markers"):
         report.write_between_markers(page, "new")
@@ -87,4 +89,6 @@ def test_a_page_keeps_its_prose_and_gets_new_tables(tmp_path: Path) -> None:
 
 def test_the_documentation_has_room_for_the_tables() -> None:
     text = hooks.PAGE.read_text(encoding="utf-8")
-    assert text.count(report.BEGIN) == text.count(report.END) == 1
+    places = ["last run", *(f"training {how}" for how in ("cpu eager", "cpu compiled"))]
+    for place in places:
+        assert text.count(f"<!-- {place}: begin -->") == text.count(f"<!-- {place}: end -->") == 1
