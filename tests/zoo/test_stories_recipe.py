@@ -38,7 +38,7 @@ def test_loss_in_pieces_is_the_loss_of_the_batch() -> None:
 def test_evaluation_is_the_mean_over_rows() -> None:
     model = HookedTransformer(SMALL)
     document = Book("c", "n", "t", "a", "CC0", "", "train", "the cat sat. " * 40)
-    tokenizer = stories.train_tokenizer(iter([document.text]), 300)
+    tokenizer = stories.train_tokenizer(iter([document.text]), "bpe", 300)
     config = SMALL.replace(d_vocab=len(tokenizer), d_vocab_out=len(tokenizer))
     model = HookedTransformer(config)
     corpus = Corpus.encode([document], tokenizer)

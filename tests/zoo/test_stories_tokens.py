@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interp.data.sets.stories import Book
+from interp.data.tokenizing import train_tokenizer
 from interp.tokenizer import Tokenizer
-from interp.zoo.recipes.stories_tokens import END_ID, PAD_ID, Corpus, batch, train_tokenizer
+from interp.zoo.recipes.stories_tokens import END_ID, PAD_ID, Corpus, batch
 
 WORDS = "the a cat dog ran saw sat on under little old king said and then home".split()
 
@@ -27,7 +28,7 @@ def _document(seed: int) -> Book:
 
 
 DOCUMENTS = [_document(seed) for seed in range(4)]
-TOKENIZER = train_tokenizer((d.text for d in DOCUMENTS), 340)  # enough for "\n\n" to be one
+TOKENIZER = train_tokenizer((d.text for d in DOCUMENTS), "bpe", 340)  # enough for "\n\n" to be one
 CORPUS = Corpus.encode(DOCUMENTS, TOKENIZER)
 
 

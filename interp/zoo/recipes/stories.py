@@ -25,12 +25,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from interp.data.sets.stories import Book, read_books
+from interp.data.tokenizing import train_tokenizer
 from interp.model.config import TransformerConfig
 from interp.model.transformer import HookedTransformer
 from interp.pretrained.folder import save_folder
 from interp.tokenizer import Tokenizer
 from interp.zoo.recipes.stories_card import Figures, HeldOut, write_attribution, write_card
-from interp.zoo.recipes.stories_tokens import END, END_ID, PAD_ID, Corpus, batch, train_tokenizer
+from interp.zoo.recipes.stories_tokens import END, END_ID, PAD_ID, Corpus, batch
 
 SEED = 0
 CONFIG = TransformerConfig(
@@ -288,7 +289,7 @@ def prepare(data: Path) -> tuple[list[Book], Tokenizer, dict[str, Corpus]]:
     `train`, and the held-out `books` and `stories`."""
     documents = read_books(data)
     training = [d for d in documents if d.split == "train"]
-    tokenizer = train_tokenizer((d.text for d in training), CONFIG.d_vocab)
+    tokenizer = train_tokenizer((d.text for d in training), "bpe", CONFIG.d_vocab)
     stories = [d for d in training if d.collection == "childrens_stories"]
     corpora = {"train": training + stories * (STORY_REPEATS - 1)}
     for name, collection in (("books", "standard_ebooks"), ("stories", "childrens_stories")):

@@ -4,45 +4,21 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
-from tokenizers import Tokenizer as Backend
 from torch import Tensor
 
 from interp.data.sets.stories import Book
+from interp.data.tokenizing import SPECIAL
 from interp.tokenizer import Tokenizer
 
-END, PAD = "<|endoftext|>", "<|pad|>"  # END opens every text and row, and closes every document
+# The special tokens of `train_tokenizer` for a decoder. END opens every text and row, and closes
+# every document.
+END = SPECIAL["decoder"]["eos"]
 END_ID, PAD_ID = 0, 1
-
-# A word with the space before it; a digit; marks; line breaks together, so that the blank line
-# between two paragraphs is one token.
-WORDS = r"'(?:[sdmt]|ll|ve|re)\b| ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]+|\n+|\s+(?!\S)|\s+"
-
-
-def train_tokenizer(texts: Iterator[str], d_vocab: int) -> Tokenizer:
-    """A byte-level byte-pair encoding: every text can be encoded, and decodes to itself."""
-    backend = Backend(models.BPE())
-    backend.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(WORDS), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    backend.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=d_vocab,
-        special_tokens=[END, PAD],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    backend.train_from_iterator(texts, trainer)
-    return Tokenizer(backend, {"bos": END, "eos": END, "pad": PAD})
 
 
 @dataclass(frozen=True)
