@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from interp.model.transformer import HookedTransformer
 from interp.train.metrics import to_frame
-from interp.train.tasks import Task, kind_of
+from interp.train.tasks import Task, kind_of, records_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +28,7 @@ def evaluate(
         model: with the head that the task needs.
         task: its name (see `interp.train.tasks.TASKS`), or the task itself. By its name alone,
             classes are those that occur in the data, in the order of their names.
-        data: a file of examples, or the records that `Task.read` makes of one.
+        data: a file of examples, a public set, or records; see `interp.train.tasks.records_of`.
         seed: of the bootstrap.
         progress: whether to show a bar.
 
@@ -41,7 +41,7 @@ def evaluate(
         ConfigError: an unknown task, or a model that cannot do it.
     """
     kind = kind_of(task) if isinstance(task, str) else type(task)
-    records = kind.read(data) if isinstance(data, (str, Path)) else data
+    records = records_of(kind, data)
     posed = kind.of(records) if isinstance(task, str) else task
     model.eval()
     answers = posed.answer(model, records, progress=progress)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from interp.atomic import writing
-from interp.errors import ConfigError, InputError
+from interp.errors import ConfigError
 from interp.model.transformer import HookedTransformer
 from interp.train.evaluate import evaluate
 from interp.train.loop import fit
@@ -20,7 +20,7 @@ from interp.train.objective import Objective
 from interp.train.preference import DPO
 from interp.train.recorder import MODEL
 from interp.train.settings import Settings
-from interp.train.tasks import Trainable, kind_of, save_task
+from interp.train.tasks import Trainable, kind_of, records_of, save_task
 from interp.train.tasks.task import loss_of
 
 if TYPE_CHECKING:
@@ -31,12 +31,54 @@ Method = Literal["full", "lora"]
 ADAPTER, TABLE = "adapter", "evaluation.csv"
 
 
+@dataclass(frozen=True)
+class Plan:
+    """How long and how fast to fine-tune; suits most tasks.
+
+    The rate rises in the first tenth of the steps, then falls linearly to zero. The dev figures
+    are taken after each epoch, and training ends when the task's own one has not improved in
+    `patience` of them, with the weights that were best.
+
+    Attributes:
+        epochs: the most.
+        learning_rate: the highest; by default 2e-5 at a width of 768, and more the narrower the
+            model is, by the square; ten times that for adapters.
+        seed: of dropout, of a new head and of the order of examples.
+    """
+
+    epochs: float = 3
+    learning_rate: float | None = None
+    patience: int = 2
+    seed: int = 0
+
+    def settings(
+        self, task: Trainable[Any, Any], d_model: int, steps_per_epoch: float, method: Method
+    ) -> Settings:
+        """The plan for a model of this width and a source of this length."""
+        steps = max(1, math.ceil(self.epochs * steps_per_epoch))
+        rate = min(1e-3, 2e-5 * (768 / d_model) ** 2) * (10 if method == "lora" else 1)
+        return Settings(
+            steps=steps,
+            seed=self.seed,
+            learning_rate=rate if self.learning_rate is None else self.learning_rate,
+            weight_decay=0.01,
+            betas=(0.9, 0.999),
+            warmup_steps=max(1, steps // 10),
+            schedule="wsd",
+            decay_share=0.9,
+            evaluate_every=max(1, min(steps, round(steps_per_epoch))),
+            stop_on=task.stop_on,
+            stop_higher=task.stop_higher,
+            patience=self.patience,
+        )
+
+
 def finetune(
     model: HookedTransformer,
     task: Trainable[Any, Any] | str,
     train: Path | str | Sequence[Any],
     dev: Path | str | Sequence[Any],
-    settings: Settings | None = None,
+    settings: Settings | Plan | None = None,
     *,
     method: Method = "full",
     lora: LoRA | None = None,
@@ -56,8 +98,9 @@ def finetune(
         model: stays as it is.
         task: its name (see `interp.train.tasks.TASKS`), or the task itself. By its name alone,
             classes are those of the training data.
-        train, dev: files of examples, or the records that `Task.read` makes of them.
-        settings: by default those of `settings_for`, for three epochs.
+        train, dev: files of examples, public sets, or records; see
+            `interp.train.tasks.records_of`.
+        settings: by default `Plan()`. Their seed is also that of a new head and of the order.
         method: `full` trains all weights, `lora` adapters and a classifier's head.
         lora: with that method, the shape of the adapters.
         objective: what to make smaller; by default the task's.
@@ -77,13 +120,15 @@ def finetune(
     train, dev, task = _read(task, train, dev)
     if method not in ("full", "lora") or (lora is not None and method != "lora"):
         raise ConfigError(f"The method {method!r} with lora={lora}: it is 'full' or 'lora'.")
-    new = task.prepare(model)
+    settings = settings or Plan()
+    new = task.prepare(model, settings.seed)
     if new is model:
         new = copy.deepcopy(model, {id(model.tokenizer): model.tokenizer})
     new = new.float()
-    source = task.source(new, train, tokens=tokens)
+    source = task.source(new, train, tokens=tokens, seed=settings.seed)
     watched = task.source(new, dev, tokens=tokens)
-    settings = settings or settings_for(task, new, source.steps_per_epoch, method=method)
+    if isinstance(settings, Plan):
+        settings = settings.settings(task, new.cfg.d_model, source.steps_per_epoch, method)
     objective = objective or task.objective(new)
     if isinstance(objective, DPO):  # small differences of large sums
         settings = settings.replace(precision="float32")
@@ -117,44 +162,6 @@ def finetune(
     return plain, frame
 
 
-def settings_for(
-    task: Trainable[Any, Any],
-    model: HookedTransformer,
-    steps_per_epoch: float,
-    *,
-    epochs: float = 3,
-    method: Method = "full",
-    learning_rate: float | None = None,
-) -> Settings:
-    """Settings that suit most fine-tuning: a tenth of warm-up, then a linear fall to zero.
-
-    The dev figures are taken after each epoch, and training ends when the task's own one has not
-    improved in two of them.
-
-    Args:
-        steps_per_epoch: of the training source.
-        learning_rate: by default 2e-5 at a width of 768 and more the narrower the model is, by the
-            square; ten times that for adapters.
-    """
-    steps = max(1, math.ceil(epochs * steps_per_epoch))
-    if learning_rate is None:
-        learning_rate = min(1e-3, 2e-5 * (768 / model.cfg.d_model) ** 2)
-        learning_rate *= 10 if method == "lora" else 1
-    return Settings(
-        steps=steps,
-        learning_rate=learning_rate,
-        weight_decay=0.01,
-        betas=(0.9, 0.999),
-        warmup_steps=max(1, steps // 10),
-        schedule="wsd",
-        decay_share=0.9,
-        evaluate_every=max(1, min(steps, round(steps_per_epoch))),
-        stop_on=task.stop_on,
-        stop_higher=task.stop_higher,
-        patience=2,
-    )
-
-
 def _read(
     task: Trainable[Any, Any] | str,
     train: Path | str | Sequence[Any],
@@ -166,9 +173,7 @@ def _read(
             f"The task {kind.name!r} is one that models are measured by; train on plain text with "
             "`interp train`."
         )
-    train, dev = (kind.read(d) if isinstance(d, (str, Path)) else d for d in (train, dev))
-    if not train or not dev:
-        raise InputError(f"{len(train)} training and {len(dev)} dev examples; both are needed.")
+    train, dev = records_of(kind, train), records_of(kind, dev)
     return train, dev, kind.of(train) if isinstance(task, str) else task
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from interp.atomic import writing
-from interp.errors import ConfigError, LoadError
+from interp.data.records import Split
+from interp.data.sets import read_set
+from interp.errors import ConfigError, InputError, LoadError
 from interp.train.tasks.chat import Chatting
 from interp.train.tasks.classification import Classification
 from interp.train.tasks.extractive_qa import ExtractiveQA
@@ -36,7 +40,16 @@ TASKS: dict[str, type[Task[Any, Any]]] = {
 
 FILE = "task.json"
 
-__all__ = ["TASKS", "Task", "Trainable", "from_dict", "kind_of", "open_task", "save_task"]
+__all__ = [
+    "TASKS",
+    "Task",
+    "Trainable",
+    "from_dict",
+    "kind_of",
+    "open_task",
+    "records_of",
+    "save_task",
+]
 
 
 def kind_of(name: str) -> type[Task[Any, Any]]:
@@ -61,6 +74,34 @@ def from_dict(values: dict[str, Any]) -> Task[Any, Any]:
         return kind_of(str(values.get("task")))(**fields)
     except TypeError as error:
         raise ConfigError(f"These are no settings of a task: {error}.") from error
+
+
+def records_of(kind: type[Task[Any, Any]], data: Path | str | Sequence[Any]) -> Sequence[Any]:
+    """Records of a task.
+
+    Args:
+        data: a file of them; `set:NAME:SPLIT` for one side of a public set (see
+            `interp.data.sets.SETS`) in the folder that the environment's `INTERP_DATA` names; or
+            the records themselves.
+
+    Raises:
+        InputError: data that are empty or not of this task.
+        ConfigError, LoadError: no such set.
+    """
+    if not isinstance(data, (str, Path)):
+        if not data:
+            raise InputError("There are no examples.")
+        return data
+    if not str(data).startswith("set:"):
+        return kind.read(data)
+    name, _, split = str(data).removeprefix("set:").partition(":")
+    folder = os.environ.get("INTERP_DATA")
+    if folder is None or split not in ("train", "dev", "test"):
+        raise InputError(
+            f"{data}: write set:NAME:train, set:NAME:dev or set:NAME:test, and say in INTERP_DATA "
+            "which folder the sets are in."
+        )
+    return read_set(name, folder, cast(Split, split))
 
 
 def save_task(task: Task[Any, Any], folder: Path) -> None:

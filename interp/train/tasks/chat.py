@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from interp.data.batch import IGNORED
-from interp.data.chat import ANSWERER, Chat
-from interp.data.records import Dialogue, Turn
+from interp.data.chat import Chat
+from interp.data.records import ASSISTANT, Dialogue, Turn
 from interp.errors import InputError
 from interp.model.transformer import HookedTransformer
 from interp.train.metrics import Measure, likelihood, rouge, translation
@@ -50,9 +50,9 @@ class Chatting(Trainable[Dialogue, list[Replies]]):
         if row.has("messages"):
             turns = messages(row, "messages")
         else:
-            turns = (Turn("user", row.text("prompt")), Turn(ANSWERER, row.text("answer")))
-        if not any(turn.role == ANSWERER for turn in turns):
-            raise InputError(f"{row.where}: nobody with the role {ANSWERER!r} says anything.")
+            turns = (Turn("user", row.text("prompt")), Turn(ASSISTANT, row.text("answer")))
+        if not any(turn.role == ASSISTANT for turn in turns):
+            raise InputError(f"{row.where}: nobody with the role {ASSISTANT!r} says anything.")
         return turns
 
     def source(
@@ -79,7 +79,7 @@ class Chatting(Trainable[Dialogue, list[Replies]]):
         prompts, owner = [], []
         for i, dialogue in enumerate(records):
             for place, turn in enumerate(dialogue):
-                if turn.role == ANSWERER:
+                if turn.role == ASSISTANT:
                     ids = template.prompt(dialogue[:place], tokenizer)
                     prompts.append(ids[-(model.cfg.n_ctx - longest) :])
                     owner.append(i)
@@ -108,7 +108,7 @@ class Chatting(Trainable[Dialogue, list[Replies]]):
     def measure(
         self, records: Sequence[Dialogue], answers: list[Replies], *, seed: int = 0
     ) -> list[Measure]:
-        right = [t.text for dialogue in records for t in dialogue if t.role == ANSWERER]
+        right = [t.text for dialogue in records for t in dialogue if t.role == ASSISTANT]
         wrote = [text for reply in answers for text in reply.texts]
         references = [[text] for text in right]
         found = [*rouge(wrote, references, seed=seed), translation(wrote, references, seed=seed)[1]]
@@ -121,10 +121,10 @@ class Chatting(Trainable[Dialogue, list[Replies]]):
     def baseline(
         self, train: Sequence[Dialogue], records: Sequence[Dialogue]
     ) -> tuple[str, list[Replies]]:
-        counts = Counter(t.text for dialogue in train for t in dialogue if t.role == ANSWERER)
+        counts = Counter(t.text for dialogue in train for t in dialogue if t.role == ASSISTANT)
         usual = counts.most_common(1)[0][0]
         return "most frequent answer", [
-            Replies(tuple(usual for turn in dialogue if turn.role == ANSWERER))
+            Replies(tuple(usual for turn in dialogue if turn.role == ASSISTANT))
             for dialogue in records
         ]
 

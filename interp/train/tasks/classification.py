@@ -98,6 +98,10 @@ class Classification(Trainable[Example, NDArray[np.float64]]):
         found = self.measure(records, self.answer(model, records))
         return {one.metric: one.value for one in found}
 
+    def class_weights(self, records: Sequence[Example]) -> tuple[float, ...]:
+        """Weights under which each class counts alike in training."""
+        return balanced(self.labels, (record.label for record in records))
+
     def baseline(
         self, train: Sequence[Example], records: Sequence[Example]
     ) -> tuple[str, NDArray[np.float64]]:
@@ -105,6 +109,17 @@ class Classification(Trainable[Example, NDArray[np.float64]]):
         counts = Counter(record.label for record in train)
         shares = np.array([counts[label] for label in self.labels]) / len(train)
         return "most frequent class", np.tile(shares, (len(records), 1))
+
+
+def balanced(labels: Sequence[str], given: Iterable[str]) -> tuple[float, ...]:
+    """Weights of classes under which each counts alike, however frequent it is.
+
+    Their mean over the given labels is 1; a class that does not occur has 0.
+    """
+    counts = Counter(given)
+    present = sum(1 for label in labels if counts[label])
+    total = sum(counts.values())
+    return tuple(total / (present * counts[label]) if counts[label] else 0.0 for label in labels)
 
 
 def label_set(labels: Iterable[str]) -> tuple[str, ...]:

@@ -8,9 +8,9 @@ from typing import Any
 from torch import Tensor
 
 from interp.data.batch import pad
-from interp.data.chat import ANSWERER, CHAT, PLAIN, Template
+from interp.data.chat import CHAT, PLAIN, Template
 from interp.data.encoding import encode_texts, pad_id
-from interp.data.records import Dialogue, Turn
+from interp.data.records import ASSISTANT, Dialogue, Turn
 from interp.model.transformer import HookedTransformer
 from interp.tokenizer import Tokenizer
 from interp.train.tasks.task import by_length
@@ -90,4 +90,4 @@ def asked(source: str, tokenizer: Tokenizer, room: int) -> Dialogue:
 
 
 def answered(dialogue: Dialogue, answer: str) -> Dialogue:
-    return (*dialogue, Turn(ANSWERER, answer))
+    return (*dialogue, Turn(ASSISTANT, answer))

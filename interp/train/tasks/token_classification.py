@@ -16,7 +16,7 @@ from interp.data.records import Tagged
 from interp.model.transformer import HookedTransformer
 from interp.train.heads import with_head
 from interp.train.metrics import Measure, classes
-from interp.train.tasks.classification import label_set, require_classes
+from interp.train.tasks.classification import balanced, label_set, require_classes
 from interp.train.tasks.rows import Row
 from interp.train.tasks.task import Trainable, batches, logits_of, require_head
 
@@ -97,6 +97,10 @@ class TokenClassification(Trainable[Tagged, list[tuple[str, ...]]]):
     def watch(self, model: HookedTransformer, records: Sequence[Tagged]) -> dict[str, float]:
         found = self.measure(records, self.answer(model, records))
         return {one.metric: one.value for one in found}
+
+    def class_weights(self, records: Sequence[Tagged]) -> tuple[float, ...]:
+        """Weights under which each class counts alike in training."""
+        return balanced(self.labels, (tag for record in records for tag in record.tags))
 
     def baseline(
         self, train: Sequence[Tagged], records: Sequence[Tagged]
