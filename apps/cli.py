@@ -19,8 +19,11 @@ from interp import InterpError, __version__
 
 COMMANDS = {
     "size": "say which model to train with a budget",
+    "finetune": "teach a model a task by examples",
+    "evaluate": "measure a model on a task",
     "generate": "continue a prompt",
     "explain": "say which tokens a prediction rests on",
+    "clean": "clean a corpus and say what was done to it",
     "explore": "open the explorer in the browser",
 }
 
