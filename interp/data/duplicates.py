@@ -30,8 +30,6 @@ WINDOW = 1 << 20
 _SLOTS = 1 << 25
 _RECENT = 1 << 16
 
-Signature = NDArray[np.uint16]
-
 
 class Fingerprint(NamedTuple):
     """What is remembered of a document.
@@ -39,17 +37,19 @@ class Fingerprint(NamedTuple):
     Attributes:
         exact: of the text, 64 bits. Two of a billion different texts share one with probability 3%.
         minima: [BANDS * ROWS], the low 16 bits of each minimum; empty where a text has no words.
+        places: [BANDS], the slot of each band in the table of a `NearIndex`.
     """
 
     exact: int
-    minima: Signature
+    minima: NDArray[np.uint16]
+    places: NDArray[np.uint32]
 
 
 def fingerprint(text: str, *, near: bool = True) -> Fingerprint:
     """A pure function of the text; without `near`, only the exact part."""
     digest = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest()
-    exact = int.from_bytes(digest, "little")
-    return Fingerprint(exact, _minima(Words(text).grams(SHINGLE)) if near else _minima(_NOTHING))
+    minima = _minima(Words(text).grams(SHINGLE) if near else _NOTHING)
+    return Fingerprint(int.from_bytes(digest, "little"), minima, _places(minima))
 
 
 _NOTHING = np.zeros(0, np.uint64)
@@ -61,7 +61,7 @@ _FACTORS, _SUMMANDS = (
 _BLOCK = 2048  # runs hashed at once: 800 kB stay in the cache
 
 
-def _minima(runs: Hashes) -> Signature:
+def _minima(runs: Hashes) -> NDArray[np.uint16]:
     if len(runs) == 0:
         return np.zeros(0, np.uint16)
     least = np.full(BANDS * ROWS, np.iinfo(np.uint32).max, np.uint32)
@@ -71,6 +71,20 @@ def _minima(runs: Hashes) -> Signature:
         hashed = high[start : start + _BLOCK] * _FACTORS + _SUMMANDS
         np.minimum(least, hashed.min(axis=1), out=least)
     return (mix(least.astype(np.uint64)) & np.uint64(0xFFFF)).astype(np.uint16)
+
+
+_BAND_SEEDS, _ROW_FACTORS = (
+    np.random.default_rng(stream_seed("bands", n)).integers(0, 2**64, n, np.uint64) | np.uint64(1)
+    for n in (BANDS, ROWS)
+)
+
+
+def _places(minima: NDArray[np.uint16]) -> NDArray[np.uint32]:
+    if len(minima) == 0:
+        return np.zeros(0, np.uint32)
+    # A sum keeps apart what mixing alone would not: the rows of a band have places in it.
+    rows = mix(minima.reshape(BANDS, ROWS) * _ROW_FACTORS + _BAND_SEEDS[:, None])
+    return (mix(rows.sum(axis=1)) % np.uint64(_SLOTS)).astype(np.uint32)
 
 
 class ExactIndex:
@@ -113,32 +127,18 @@ class NearIndex:
         self._minima = np.zeros((window, BANDS * ROWS), np.uint16)
         self._slots = np.zeros(_SLOTS, np.uint32)
 
-    def match(self, minima: Signature) -> float:
+    def match(self, found: Fingerprint) -> float:
         """The estimated Jaccard index with the most similar one, 0 if it is below the threshold."""
-        if len(minima) == 0:
-            return 0.0
-        numbers = np.unique(self._slots[_places(minima)]).astype(np.int64) - 1  # 0: empty
-        numbers = numbers[(numbers >= 0) & (numbers >= self.kept - self.window)]
+        slots = self._slots[found.places]  # numbers of documents, from 1; 0 is an empty slot
+        numbers = slots[slots > max(0, self.kept - self.window)].astype(np.int64) - 1
         if len(numbers) == 0:
             return 0.0
-        agree = (self._minima[numbers % self.window] == minima).mean(axis=1)
+        agree = (self._minima[numbers % self.window] == found.minima).mean(axis=1)
         best = float(agree.max())
         return best if best >= self.threshold else 0.0
 
-    def add(self, minima: Signature) -> None:
-        if len(minima) == 0:
-            return
-        self._minima[self.kept % self.window] = minima
-        self.kept += 1
-        self._slots[_places(minima)] = self.kept
-
-
-_BAND_SEEDS = np.random.default_rng(stream_seed("bands")).integers(0, 2**64, BANDS, np.uint64)
-
-
-def _places(minima: Signature) -> NDArray[np.int64]:
-    """One slot of the table for each band, [BANDS]."""
-    keys = _BAND_SEEDS.copy()
-    for row in minima.reshape(BANDS, ROWS).T:
-        keys = mix(keys ^ row)
-    return (keys % np.uint64(_SLOTS)).astype(np.int64)
+    def add(self, found: Fingerprint) -> None:
+        if len(found.minima):
+            self._minima[self.kept % self.window] = found.minima
+            self.kept += 1
+            self._slots[found.places] = self.kept

@@ -21,9 +21,9 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from interp.data import identifiers
 
@@ -85,6 +85,15 @@ def scrub(text: str) -> tuple[str, Counter[str]]:
         pieces += [text[place : finding.start], f"<{finding.kind}>"]
         place = finding.end
     return "".join([*pieces, text[place:]]), Counter(finding.kind for finding in found)
+
+
+def scrubbed(value: Any) -> Any:
+    """A value such as JSON can hold, with every text in it scrubbed."""
+    if isinstance(value, str):
+        return scrub(value)[0]
+    if isinstance(value, Mapping):
+        return {scrubbed(key): scrubbed(inner) for key, inner in value.items()}
+    return [scrubbed(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _windows(text: str) -> Iterator[tuple[int, int]]:

@@ -21,6 +21,7 @@ import io
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -37,7 +38,7 @@ from interp.data.streams import (
     content_suffix,
     is_archive,
     is_notice,
-    open_streams,
+    streams_in,
 )
 from interp.errors import InputError, InterpError, LoadError
 
@@ -78,6 +79,15 @@ class SourceFile:
     name: str
     on_disk: bool
 
+    def open(self) -> AbstractContextManager[io.BufferedReader | None]:
+        """The file's bytes; of a data set, nothing. Raises `LoadError` where that is forbidden."""
+        if not self.on_disk:
+            return nullcontext()
+        try:
+            return Path(self.path).open("rb")
+        except OSError as error:
+            raise LoadError(f"{self.name} cannot be opened: {error.strerror}.") from error
+
 
 Row = tuple[str, str, dict[str, Any]]
 """Text, id (empty: to be numbered), metadata."""
@@ -99,17 +109,24 @@ def read_documents(
     """
     reading = reading or Reading()
     for file in list_files(paths):
-        yield from read_file(file, reading)
+        with file.open() as raw:
+            yield from read_file(file, reading, raw)
 
 
-def read_file(file: SourceFile, reading: Reading) -> Iterator[Document]:
-    """The documents of one of `list_files`; raises as `read_documents` does."""
-    if not file.on_disk:
+def read_file(
+    file: SourceFile, reading: Reading, raw: io.BufferedReader | None
+) -> Iterator[Document]:
+    """The documents of one of `list_files`; raises as `read_documents` does.
+
+    Args:
+        raw: the open file, whose position tells how far the reading is.
+    """
+    if raw is None:
         for i, found in enumerate(hub_rows(file.path, reading.keep), start=1):
             yield _document(file.name, i, _from_row(found, reading, file.name))
         return
     try:
-        for stream in open_streams(Path(file.path), file.name, _FORMATS):
+        for stream in streams_in(raw, file.name, _FORMATS):
             rows = _FORMATS[stream.suffix](stream, reading)
             for i, row in enumerate(rows, start=1):
                 yield _document(stream.name, i, row)

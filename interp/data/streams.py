@@ -82,10 +82,17 @@ def is_notice(name: str) -> bool:
     return _NOTICE.fullmatch(PurePosixPath(name).name) is not None
 
 
-def open_streams(path: Path, name: str, suffixes: Collection[str]) -> Iterator[Stream]:
+def open_streams(path: Path, suffixes: Collection[str]) -> Iterator[Stream]:
+    """The streams of a file on the disk; see `streams_in`."""
+    with path.open("rb") as raw:
+        yield from streams_in(raw, path.as_posix(), suffixes)
+
+
+def streams_in(raw: io.BufferedReader, name: str, suffixes: Collection[str]) -> Iterator[Stream]:
     """The file itself, or each member of an archive that ends in one of `suffixes`.
 
     Args:
+        raw: the file's bytes as they are stored.
         name: what the file is called in what is said about it.
 
     Raises:
@@ -93,11 +100,10 @@ def open_streams(path: Path, name: str, suffixes: Collection[str]) -> Iterator[S
         Any of `BROKEN` for a damaged one.
     """
     if not is_archive(name):
-        with decompressed(path.open("rb"), name) as file:
-            yield Stream(name, content_suffix(name), file)
+        yield Stream(name, content_suffix(name), decompressed(raw, name))
         return
     found = False
-    for member, file in _members(path, suffixes):
+    for member, file in _members(raw, name, suffixes):
         found = True
         yield Stream(f"{name}/{member}", content_suffix(member), file)
     if not found:
@@ -131,25 +137,24 @@ def zstandard(name: str) -> Any:
         ) from error
 
 
-def _members(path: Path, suffixes: Collection[str]) -> Iterator[tuple[str, io.BufferedReader]]:
+def _members(
+    raw: io.BufferedReader, name: str, suffixes: Collection[str]
+) -> Iterator[tuple[str, io.BufferedReader]]:
     def wanted(member: str) -> bool:
         hidden = PurePosixPath(member).name.startswith(".") or member.startswith("__MACOSX/")
         return content_suffix(member) in suffixes and not hidden and not is_notice(member)
 
-    if content_suffix(path.name) == ".zip":
-        with zipfile.ZipFile(path) as archive:
+    if content_suffix(name) == ".zip":
+        with zipfile.ZipFile(raw) as archive:
             for info in archive.infolist():
                 if info.is_dir() or not wanted(info.filename):
                     continue
                 if info.flag_bits & 1:
-                    raise InputError(f"{path}/{info.filename} is locked with a password.")
+                    raise InputError(f"{name}/{info.filename} is locked with a password.")
                 with archive.open(info) as file, decompressed(file, info.filename) as content:
                     yield info.filename, content
         return
-    with (
-        decompressed(path.open("rb"), path.name) as stream,
-        tarfile.open(fileobj=stream, mode="r|") as tar,
-    ):
+    with tarfile.open(fileobj=decompressed(raw, name), mode="r|") as tar:
         for member in tar:
             inside = tar.extractfile(member) if member.isfile() and wanted(member.name) else None
             if inside is not None:
