@@ -13,11 +13,12 @@ from interp.data.corpus import PackedCorpus
 from interp.data.encoding import role_id
 from interp.data.order import stream_seed
 from interp.data.packing import Pieces
+from interp.data.sources import Described
 from interp.errors import ConfigError
 from interp.tokenizer import Tokenizer
 
 
-class SpanCorruption:
+class SpanCorruption(Described):
     """Rows for an encoder-decoder: spans of a text are cut out, and the decoder writes them down.
 
     The encoder reads the text with one sentinel, `<extra_id_0>`, `<extra_id_1>`, ..., in the place

@@ -13,11 +13,12 @@ from interp.data.corpus import PackedCorpus
 from interp.data.encoding import role_id, special_ids
 from interp.data.order import stream_seed
 from interp.data.packing import Pieces
+from interp.data.sources import Described
 from interp.errors import ConfigError
 from interp.tokenizer import Tokenizer
 
 
-class MaskedTokens:
+class MaskedTokens(Described):
     """Rows for an encoder, `[CLS] ... [SEP]`, in which some tokens are to be guessed.
 
     In each row the same number of tokens is chosen, so that shapes are the same in every step

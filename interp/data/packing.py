@@ -11,6 +11,7 @@ from interp.data.batch import Batch
 from interp.data.corpus import PackedCorpus
 from interp.data.encoding import role_id
 from interp.data.order import Indices, Shuffled, stream_seed
+from interp.data.sources import Described
 from interp.errors import ConfigError
 
 
@@ -64,7 +65,7 @@ class Pieces:
         return starts
 
 
-class NextToken:
+class NextToken(Described):
     """Rows for a decoder: `length` consecutive tokens of the corpus, each to be predicted once.
 
     A row reads the begin-of-text token and all but the last of its tokens. Documents follow each

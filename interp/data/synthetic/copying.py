@@ -7,6 +7,7 @@ import torch
 
 from interp.data.batch import Batch
 from interp.data.order import stream_seed
+from interp.data.sources import Described
 from interp.errors import ConfigError
 
 PAD, EOS = 0, 1
@@ -14,7 +15,7 @@ FIRST = 2
 """The smallest id of an ordinary token."""
 
 
-class Copying:
+class Copying(Described):
     """Random tokens for an encoder-decoder that writes them again, forwards or backwards.
 
     The source is random tokens and `EOS`, the target the same tokens in their order or in

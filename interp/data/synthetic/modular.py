@@ -9,10 +9,11 @@ import torch
 
 from interp.data.batch import IGNORED, Batch
 from interp.data.order import stream_seed
+from interp.data.sources import Described
 from interp.errors import ConfigError
 
 
-class ModularAddition:
+class ModularAddition(Described):
     """All `a b =` with a, b in 0 ... p - 1, and (a + b) mod p (Nanda et al. 2023, 2301.05217).
 
     The truth: the right answer to `a b =` is (a + b) mod p. A model that has only remembered the

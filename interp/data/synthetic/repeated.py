@@ -9,12 +9,13 @@ from torch import Tensor
 
 from interp.data.batch import Batch
 from interp.data.order import stream_seed
+from interp.data.sources import Described
 from interp.errors import ConfigError
 
 BOS = 0
 
 
-class RepeatedTokens:
+class RepeatedTokens(Described):
     """Rows that repeat a passage of random tokens (Olsson et al. 2022, arXiv 2209.11895).
 
     A row is `BOS` and a passage, over and over; where a passage ends is drawn for each row, so

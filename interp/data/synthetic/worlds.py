@@ -11,6 +11,7 @@ import torch
 
 from interp.data.batch import IGNORED, Batch
 from interp.data.order import stream_seed
+from interp.data.sources import Described
 from interp.errors import ConfigError
 from interp.tokenizer import Tokenizer
 
@@ -60,7 +61,7 @@ class World:
         return " ".join((*self.facts, self.question))
 
 
-class Worlds:
+class Worlds(Described):
     """Worlds of a few facts for a decoder that answers with one word.
 
     Each fact tells one thing of one person or object (`ada lives in rome .`), nothing is told
