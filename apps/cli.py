@@ -24,6 +24,7 @@ COMMANDS = {
     "generate": "continue a prompt",
     "explain": "say which tokens a prediction rests on",
     "clean": "clean a corpus and say what was done to it",
+    "tokenize": "train a tokenizer and pack texts into a corpus",
     "explore": "open the explorer in the browser",
 }
 
