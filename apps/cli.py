@@ -18,13 +18,15 @@ from importlib import import_module
 from interp import InterpError, __version__
 
 COMMANDS = {
+    "data": "list public data sets, or fetch one",
+    "clean": "clean a corpus and say what was done to it",
+    "tokenize": "train a tokenizer and pack texts into a corpus",
     "size": "say which model to train with a budget",
+    "train": "pre-train a model on a packed corpus",
     "finetune": "teach a model a task by examples",
     "evaluate": "measure a model on a task",
     "generate": "continue a prompt",
     "explain": "say which tokens a prediction rests on",
-    "clean": "clean a corpus and say what was done to it",
-    "tokenize": "train a tokenizer and pack texts into a corpus",
     "explore": "open the explorer in the browser",
 }
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import hashlib
-import lzma
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from interp.atomic import writing
 from interp.data.document import Document
 from interp.data.readers import Reading, read_documents
-from interp.data.streams import zstandard
+from interp.data.streams import compressing
 from interp.errors import ConfigError, InputError
 
 SHARD_BYTES = 32 << 20
@@ -25,16 +21,6 @@ SHARD_BYTES = 32 << 20
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.bz2", ".jsonl.xz", ".jsonl.zst", ".txt")
 """What documents can be written as: lines of JSON, or text with two blank lines between two."""
-
-# No time stamp and no name of a file in what is compressed: equal documents are equal bytes.
-_COMPRESSORS: dict[str, Callable[[IO[bytes]], Any]] = {
-    ".gz": lambda file: gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0),
-    ".bz2": partial(bz2.BZ2File, mode="wb"),
-    ".xz": partial(lzma.LZMAFile, mode="wb"),
-    ".zst": lambda file: (
-        zstandard("The output").ZstdCompressor().stream_writer(file, closefd=False)
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -66,10 +52,8 @@ class ShardWriter:
 
     def write(self, document: Document) -> None:
         if self._file is None:
-            self._file = self._open.enter_context(writing(self.path, "wb"))
-            compress = _COMPRESSORS.get(self.path.suffix)
-            if compress is not None:
-                self._file = self._open.enter_context(compress(self._file))
+            stored = self._open.enter_context(writing(self.path, "wb"))
+            self._file = self._open.enter_context(compressing(stored, self.path.name))
         separator = "\n\n\n" if self.documents else ""
         text = separator + document.text if self._as_text else document.to_json() + "\n"
         line = text.encode("utf-8")

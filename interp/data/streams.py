@@ -15,6 +15,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
@@ -125,6 +126,28 @@ def decompressed(file: IO[bytes], name: str) -> io.BufferedReader:
     if suffix in _OPENERS:
         return io.BufferedReader(_OPENERS[suffix](file), _BUFFER)
     return file if isinstance(file, io.BufferedReader) else io.BufferedReader(cast(Any, file))
+
+
+@contextmanager
+def compressing(file: IO[bytes], name: str) -> Iterator[IO[bytes]]:
+    """What is written to it lands in `file`, compressed as the suffix of `name` says.
+
+    Equal content gives equal bytes: there is no time stamp and no name in them.
+    """
+    suffix = PurePosixPath(name).suffix
+    compressor: Any
+    if suffix == ".gz":
+        compressor = gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0)
+    elif suffix == ".bz2":
+        compressor = bz2.BZ2File(file, "wb")
+    elif suffix == ".xz":
+        compressor = lzma.LZMAFile(file, "wb")
+    elif suffix == ".zst":
+        compressor = zstandard(name).ZstdCompressor().stream_writer(file, closefd=False)
+    else:
+        compressor = nullcontext(file)
+    with compressor as store:
+        yield store
 
 
 def zstandard(name: str) -> Any:
