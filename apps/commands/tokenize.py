@@ -31,7 +31,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument(
         "--kind",
         choices=("bpe", "wordpiece", "unigram", "characters", "bytes"),
-        default="bpe",
         help="of the tokenizer to train (bpe)",
     )
     which.add_argument(
@@ -95,7 +94,7 @@ def _tokenizer(options: argparse.Namespace, reading: Reading) -> Tokenizer:
         return Tokenizer.from_folder(options.tokenizer)
     return train_tokenizer(
         _texts(options.paths, reading, "training the tokenizer"),
-        options.kind,
+        options.kind or "bpe",  # no default above, or --tokenizer could not exclude it
         options.d_vocab,
         shape=options.shape,
         extra=[*(CHAT.marks if options.chat else ()), *sentinels(options.sentinels)],
