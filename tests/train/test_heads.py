@@ -1,0 +1,51 @@
+"""A new head on an old trunk."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from interp.errors import ConfigError
+from interp.train.heads import with_head
+from tests.model.configurations import build, example
+
+
+@pytest.mark.parametrize("name", ["decoder", "encoder-bert"])
+@pytest.mark.parametrize("head", ["classification", "token_classification", "span", "none"])
+def test_the_trunk_stays_and_the_head_has_the_right_size(name: str, head: str) -> None:
+    model = build(name)
+    n_classes = 3 if "class" in head else 0
+    new = with_head(model, head, n_classes)  # type: ignore[arg-type]
+    inputs = example(model.cfg)
+    last = model.cfg.n_layers
+    assert torch.equal(new(**inputs, stop_at_layer=last), model(**inputs, stop_at_layer=last))
+    shape = {
+        "classification": (2, 3),
+        "token_classification": (2, 7, 3),
+        "span": (2, 7, 2),
+        "none": (2, 7, 16),
+    }[head]
+    assert new(**inputs).shape == shape
+    with torch.no_grad():
+        new.embed.weight += 1
+    assert not torch.equal(new.embed.weight, model.embed.weight)
+    assert with_head(new, head, n_classes) is new  # type: ignore[arg-type]
+
+
+def test_a_classifier_reads_where_the_whole_text_is_known() -> None:
+    """Of a decoder that is the last real position: padding behind it changes nothing."""
+    model = with_head(build("decoder"), "classification", 2)
+    assert model.cfg.pooling == "last"
+    tokens = example(model.cfg)["tokens"]
+    padded = torch.cat([tokens, torch.zeros_like(tokens)], 1)
+    mask = torch.cat([torch.ones_like(tokens), torch.zeros_like(tokens)], 1)
+    torch.testing.assert_close(model(padded, attention_mask=mask), model(tokens))
+    assert with_head(build("encoder-bert"), "classification", 2).cfg.pooler_act == "tanh"
+
+
+def test_the_seed_decides_the_head_and_a_pair_of_stacks_has_none() -> None:
+    one, other, same = (with_head(build("decoder"), "span", seed=seed) for seed in (1, 2, 1))
+    heads = [model.output.classifier.weight for model in (one, other, same)]  # type: ignore[union-attr]
+    assert torch.equal(heads[0], heads[2]) and not torch.equal(heads[0], heads[1])
+    with pytest.raises(ConfigError, match="writes text"):
+        with_head(build("pair-t5"), "classification", 2)
