@@ -211,13 +211,14 @@ def recommend(
 
 
 def _budget(seconds: float | None, flops: float | None) -> tuple[float, Unit]:
-    if (seconds is None) == (flops is None):
+    offered: dict[Unit, float | None] = {"seconds": seconds, "FLOPs": flops}
+    given = [(budget, unit) for unit, budget in offered.items() if budget is not None]
+    if len(given) != 1:
         raise InputError("Give one budget: either seconds or flops.")
-    budget, unit = (seconds, "seconds") if flops is None else (flops, "FLOPs")
-    assert budget is not None
+    budget, unit = given[0]
     if not (np.isfinite(budget) and budget > 0):
         raise InputError(f"The budget is {budget} {unit}; it must be a positive number.")
-    return float(budget), unit  # type: ignore[return-value]
+    return float(budget), unit
 
 
 def _check(unique_tokens: float | None, d_vocab: int | None, n_ctx: int) -> None:
