@@ -47,34 +47,48 @@ class _Detector:
 
     Attributes:
         pattern: its group `value` is what is replaced, or the whole match.
-        check: asked with the value's letters and digits, in capitals.
+        check: asked with the value.
         unless: words right before a match that say it is something else.
+        final: what has the shape and fails the check is not looked at again.
     """
 
     kind: str
     pattern: re.Pattern[str]
     check: Callable[[str], bool] = lambda value: True
     unless: re.Pattern[str] | None = None
+    final: bool = False
 
 
 def find_personal(text: str) -> list[Finding]:
     """What of a text is personal data, in order, without overlaps; the table's upper rows first."""
     found: list[Finding] = []
     for start, end in _windows(text):
-        here: list[Finding] = []
+        taken: list[Finding] = []
         for detector in _DETECTORS:
             for match in detector.pattern.finditer(text, start, end):
-                span = match.span("value" if "value" in detector.pattern.groupindex else 0)
-                if any(span[0] < other.end and other.start < span[1] for other in here):
+                low, high = _within_brackets(text, match, detector.pattern)
+                if any(low < other.end and other.start < high for other in taken):
                     continue
-                value = re.sub(r"[\W_]", "", text[slice(*span)]).upper()
-                before = text[max(0, span[0] - 40) : span[0]]
+                before = text[max(0, low - 40) : low]
                 if detector.unless and detector.unless.search(before):
                     continue
-                if detector.check(text[slice(*span)] if detector.kind == "IP" else value):
-                    here.append(Finding(detector.kind, *span))
-        found += sorted(here, key=lambda finding: finding.start)
+                if detector.check(text[low:high]):
+                    taken.append(Finding(detector.kind, low, high))
+                elif detector.final:
+                    taken.append(Finding("", low, high))
+        found += sorted((one for one in taken if one.kind), key=lambda one: one.start)
     return found
+
+
+def _within_brackets(text: str, match: re.Match[str], pattern: re.Pattern[str]) -> tuple[int, int]:
+    """Where the value is, without a bracket at an end whose other half is not in it."""
+    start, end = match.span("value" if "value" in pattern.groupindex else 0)
+    value = text[start:end]
+    if value.endswith(")") and value.count(")") > value.count("("):
+        end -= 1
+    if value.startswith("(") and value.count("(") > value.count(")"):
+        start += 1
+    return start, end
 
 
 def scrub(text: str) -> tuple[str, Counter[str]]:
@@ -114,10 +128,15 @@ def _windows(text: str) -> Iterator[tuple[int, int]]:
 # -- shapes ----------------------------------------------------------------------------------------
 
 
+def _code(check: Callable[[str], bool]) -> Callable[[str], bool]:
+    """A check of letters and digits alone, in capitals."""
+    return lambda value: check(re.sub(r"[\W_]", "", value).upper())
+
+
 def _shape(pattern: str) -> re.Pattern[str]:
     """A pattern in which `~` is an optional separator and whose ends are those of a word."""
     pattern = pattern.replace("~", r"[ .\-\u00a0\u2011\u202f]?")
-    return re.compile(rf"(?<![\w.,])(?:{pattern})(?!\w|[.,\-]\d)", re.IGNORECASE)
+    return re.compile(rf"(?<![\w.,#])(?:{pattern})(?!\w|[.,\-]\d)", re.IGNORECASE)
 
 
 def _iban_shape() -> re.Pattern[str]:
@@ -143,8 +162,11 @@ _EMAIL = re.compile(
     r"|(?<!\w)\w[\w.+-]{0,63} ?[\[({](?:at|AT)[\])}] ?\w[\w-]{0,61}"
     r"(?: ?(?:\.|[\[({](?:dot|DOT)[\])}]) ?\w[\w-]{0,61}){1,4}"
 )
-_CARD = _shape(
-    r"\d{4}([ \-])\d{4}\1\d{4}\1\d{1,4}(?:\1\d{1,3})?|\d{4}([ \-])\d{6}\2\d{4,5}|\d{13,19}"
+# Not within a longer row of groups, such as an account number; an expiry date may follow.
+_CARD = re.compile(
+    r"(?<![\w.,+])(?<!\d{4}[ \-])(?<![A-Z]{2}\d{2} )"
+    r"(?:\d{4}([ \-])\d{4}\1\d{4}\1\d{1,4}(?:\1\d{1,3})?|\d{4}([ \-])\d{6}\2\d{4,5}|\d{13,19})"
+    r"(?!\w|[.,]\d|[ \-]\d+(?![\d/]))"
 )
 
 _IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?!\w|\.\d|-[A-Za-z])")
@@ -182,14 +204,19 @@ _INTERNATIONAL = re.compile(
     rf"(?<![\w+])(?:\+ ?[1-9]|(?<!\d[ .\-/])00[1-9](?=\d{{0,2}}{_SEP}))"
     rf"(?:{_SEP}?\(?\d\)?){{7,14}}{_NUMBER_END}"
 )
+# Hyphens or full stops hold it together, so other numbers may stand beside it.
+_NORTH_AMERICAN = re.compile(
+    r"(?<![\w.,#$€£/+\-])(?:1[ .\-])?(?:\([2-9]\d{2}\)[ .\-]?|[2-9]\d{2}[./\-])[2-9]\d{2}[.\-]\d{4}"
+    r"(?!\w|[.,/\-]\d)"
+)
 _NATIONAL = re.compile(
     rf"{_NUMBER_START}(?:"
     # A trunk 0 and groups: French pairs, British, German and Italian area codes.
     rf"\(?0[1-9]\d{{0,4}}\)?(?:{_SEP}{{1,3}}\d{{2,9}}){{1,4}}"
     # Mobile numbers in one piece: FR 06, 07; UK 07; DE 015 to 017.
     r"|0[67]\d{8}|07\d{9}|01[5-7]\d{8,9}"
-    # North America.
-    r"|(?:1[ .\-])?(?:\([2-9]\d{2}\) ?|[2-9]\d{2}(?P<a>[ .\-]))[2-9]\d{2}(?(a)(?P=a)|[ .\-])\d{4}"
+    # North America with spaces.
+    r"|(?:1 )?(?:\([2-9]\d{2}\) ?|[2-9]\d{2} )[2-9]\d{2} \d{4}"
     # Spain in 3-2-2-2, Italian mobiles in 3-3-4 or 3-7.
     r"|[6789]\d{2}(?P<b>[ \-])\d{2}(?P=b)\d{2}(?P=b)\d{2}"
     r"|3[2-9]\d[ \-.]\d{3}[ \-.]?\d{4}"
@@ -212,43 +239,48 @@ _NO_PHONE = re.compile(
     re.IGNORECASE,
 )
 _DATE = re.compile(
-    r"(?:0[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])(?:19|20)\d{2}|(?:19|20)\d{2}[01]\d[0-3]\d"
+    r"(?:0?[1-9]|[12]\d|3[01])[./ \-]{1,2}(?:0?[1-9]|1[0-2])[./ \-]{1,2}(?:19|20)\d{2}"
+    r"|(?:19|20)\d{2}(?P<s>[./ \-]?)(?:0[1-9]|1[0-2])(?P=s)[0-3]\d"
 )
 
 
-def _is_phone(digits: str) -> bool:
-    return 7 <= len(digits) <= 15 and not _DATE.match(digits)
+def _has_digits(least: int, most: int) -> Callable[[str], bool]:
+    def check(value: str) -> bool:
+        return least <= sum(map(str.isdigit, value)) <= most and not _DATE.match(value)
+
+    return check
 
 
-def _is_national(digits: str) -> bool:
-    return 9 <= len(digits) <= 12 and not _DATE.match(digits)
-
-
+# From the most certain to the least: what one has taken is not for the next.
 _DETECTORS = (
     _Detector("CREDENTIALS", _LOGIN),
     _Detector("CREDENTIALS", _QUERY),
     _Detector("EMAIL", _EMAIL),
-    _Detector("IBAN", _iban_shape(), identifiers.is_iban),
-    _Detector("CARD", _CARD, identifiers.is_card),
+    _Detector("IBAN", _iban_shape(), _code(identifiers.is_iban), final=True),
+    _Detector("CARD", _CARD, _code(identifiers.is_card)),
     _Detector(
         "FR_NIR",
         _shape(r"[1-478]~\d{2}~\d{2}~(?:\d{2}|2[AB])~\d{3}~\d{3}~\d{2}"),
-        identifiers.is_french_nir,
+        _code(identifiers.is_french_nir),
     ),
     _Detector(
         "IT_TAX_CODE",
         _shape(r"[A-Z]{3}~[A-Z]{3}~[0-9A-Z]{5}~[A-Z][0-9A-Z]{3}[A-Z]"),
-        identifiers.is_italian_tax_code,
+        _code(identifiers.is_italian_tax_code),
     ),
-    _Detector("UK_NINO", _shape(r"[A-Z]{2}~\d{2}~\d{2}~\d{2}~[A-D]"), identifiers.is_uk_nino),
-    _Detector("CH_AHV", _shape(r"756~\d{4}~\d{4}~\d{2}"), identifiers.is_swiss_ahv),
+    _Detector(
+        "UK_NINO", _shape(r"[A-Z]{2}~\d{2}~\d{2}~\d{2}~[A-D]"), _code(identifiers.is_uk_nino)
+    ),
+    _Detector("CH_AHV", _shape(r"756~\d{4}~\d{4}~\d{2}"), _code(identifiers.is_swiss_ahv)),
     _Detector(
         "ES_ID",
         _shape(r"(?:\d{2}~\d{3}~\d{3}|[XYZ]~\d{7})~[A-Z]"),
-        identifiers.is_spanish_id,
+        _code(identifiers.is_spanish_id),
     ),
-    _Detector("DE_TAX_ID", _shape(r"\d{2}~\d{3}~\d{3}~\d{3}"), identifiers.is_german_tax_id),
-    _Detector("US_SSN", _shape(r"\d{3}-\d{2}-\d{4}"), identifiers.is_us_ssn, _NO_PHONE),
+    _Detector(
+        "DE_TAX_ID", _shape(r"(?<!\+)\d{2}~\d{3}~\d{3}~\d{3}"), _code(identifiers.is_german_tax_id)
+    ),
+    _Detector("US_SSN", _shape(r"\d{3}-\d{2}-\d{4}"), _code(identifiers.is_us_ssn), _NO_PHONE),
     _Detector(
         "US_SSN",
         re.compile(
@@ -256,11 +288,12 @@ _DETECTORS = (
             r"(?P<value>\d{3}[ .\-]?\d{2}[ .\-]?\d{4})(?!\w|[.,\-]\d)",
             re.IGNORECASE,
         ),
-        identifiers.is_us_ssn,
+        _code(identifiers.is_us_ssn),
     ),
     _Detector("IP", _IPV4, _is_address, _VERSION),
     _Detector("IP", _IPV6, _is_address),
-    _Detector("PHONE", _INTERNATIONAL, _is_phone),
-    _Detector("PHONE", _NATIONAL, _is_national, _NO_PHONE),
-    _Detector("PHONE", _AFTER_A_WORD, _is_phone),
+    _Detector("PHONE", _INTERNATIONAL, _has_digits(7, 15)),
+    _Detector("PHONE", _NORTH_AMERICAN, _has_digits(10, 11), _NO_PHONE),
+    _Detector("PHONE", _NATIONAL, _has_digits(9, 12), _NO_PHONE),
+    _Detector("PHONE", _AFTER_A_WORD, _has_digits(7, 15)),
 )

@@ -154,7 +154,7 @@ def _copy(source: Path, target: Path, file: DataFile) -> None:
 
 
 def _download(file: DataFile, target: Path) -> None:
-    """Fetches content and stores it compressed, if the file's name says so and the source is not."""
+    """Fetches content, and compresses it if the file's name says so and the source is not."""
     packed = Path(file.url).suffix == target.suffix
     wanted = file.sha256 if packed or not file.content_sha256 else file.content_sha256
     digest = hashlib.sha256()

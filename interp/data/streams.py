@@ -15,8 +15,9 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
@@ -42,6 +43,12 @@ _OPENERS: dict[str, Callable[[IO[bytes]], Any]] = {
     **dict.fromkeys((".gz", ".tgz"), lambda file: gzip.GzipFile(fileobj=file)),
     **dict.fromkeys((".bz2", ".tbz2"), bz2.BZ2File),
     **dict.fromkeys((".xz", ".txz"), lzma.LZMAFile),
+}
+_COMPRESSORS: dict[str, Callable[[IO[bytes]], AbstractContextManager[Any]]] = {
+    ".gz": lambda file: gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0),
+    ".bz2": partial(bz2.BZ2File, mode="wb"),
+    ".xz": partial(lzma.LZMAFile, mode="wb"),
+    ".zst": lambda file: zstandard("A .zst").ZstdCompressor().stream_writer(file, closefd=False),
 }
 _BUFFER = 1 << 16
 
@@ -134,19 +141,8 @@ def compressing(file: IO[bytes], name: str) -> Iterator[IO[bytes]]:
 
     Equal content gives equal bytes: there is no time stamp and no name in them.
     """
-    suffix = PurePosixPath(name).suffix
-    compressor: Any
-    if suffix == ".gz":
-        compressor = gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0)
-    elif suffix == ".bz2":
-        compressor = bz2.BZ2File(file, "wb")
-    elif suffix == ".xz":
-        compressor = lzma.LZMAFile(file, "wb")
-    elif suffix == ".zst":
-        compressor = zstandard(name).ZstdCompressor().stream_writer(file, closefd=False)
-    else:
-        compressor = nullcontext(file)
-    with compressor as store:
+    compress = _COMPRESSORS.get(PurePosixPath(name).suffix, nullcontext)
+    with compress(file) as store:
         yield store
 
 
@@ -156,7 +152,7 @@ def zstandard(name: str) -> Any:
         return importlib.import_module("zstandard")
     except ImportError as error:
         raise InputError(
-            f"{name} is compressed with Zstandard. Install the extra: pip install 'interp[zstd]'."
+            f"{name} file needs Zstandard. Install the extra: pip install 'interp[zstd]'."
         ) from error
 
 
