@@ -12,27 +12,26 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
-from dataclasses import dataclass
+import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
 from interp.atomic import writing
-from interp.data.batch import Batch
+from interp.data.corpus import PackedCorpus, pack
+from interp.data.packing import NextToken
+from interp.data.sets.stories import read_books
+from interp.data.tokenizing import train_tokenizer
 from interp.model.transformer import HookedTransformer
 from interp.train.loop import fit
 from interp.train.settings import Settings
 from interp.train.size.parameters import COUNTINGS, count_parameters
 from interp.train.size.runs import fit_file
-from interp.train.size.shapes import decoder
-from interp.zoo.recipes.stories_text import read_documents
-from interp.zoo.recipes.stories_tokens import Corpus, batch, train_tokenizer
+from interp.train.size.shapes import decoder, tokens_per_step
 
 RECORD = Path(__file__).parent.parent / "docs" / "records" / "size-sweep.csv"
 LAWS = Path(__file__).parent.parent / "interp" / "train" / "size" / "stories.json"
@@ -40,26 +39,18 @@ SOURCE = (
     "decoders of this package of up to 2.6M parameters, on novels and children's stories "
     "(docs/records/size-sweep.csv)"
 )
-D_VOCAB, N_CTX, ROWS, SEED = 4096, 256, 4, 0
-RATE = 2e-3  # the best of 1 to 12e-3 at widths of 64 and 128, after 256,000 tokens
-PLAN = {  # width -> thousands of tokens of its runs, the long ones for what learns fast
-    32: (256, 512, 1024, 2048),
-    64: (256, 512, 1024, 2048),
-    96: (256, 512, 1024),
-    128: (256, 512, 1024),
-    192: (256, 512),
-}
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Batches of a corpus, for the training loop."""
-
-    corpus: Corpus
-
-    def batch(self, step: int) -> Batch:
-        rows = batch(self.corpus, step, rows=ROWS, length=N_CTX + 1, seed=SEED)
-        return Batch({"tokens": rows[:, :-1]}, rows[:, 1:])
+D_VOCAB, N_CTX, SEED = 4096, 256, 0
+RATE = 2e-3  # the best of 1 to 12e-3 at widths of 64 and 128, after 256 steps of 1,024 tokens
+PLAN = (  # thousands of tokens, and the widths that read so many; the most telling come first
+    (256, (32, 64, 128)),
+    (512, (32, 64, 96, 128)),
+    (1024, (32, 64)),
+    (2048, (32,)),
+    (512, (192,)),
+    (1024, (128, 96)),
+    (2048, (64,)),
+    (256, (192,)),
+)
 
 
 def settings(steps: int) -> Settings:
@@ -68,23 +59,26 @@ def settings(steps: int) -> Settings:
 
 
 @torch.no_grad()
-def held_out_loss(model: HookedTransformer, corpus: Corpus) -> float:
-    """Nats per token over a whole corpus in rows of the context."""
-    starts = np.arange(0, len(corpus.tokens) - N_CTX, N_CTX)
-    total = 0.0
-    for some in np.array_split(starts, math.ceil(len(starts) / 8)):
-        rows = corpus.rows(some, N_CTX + 1)
-        logits = model(rows[:, :-1]).flatten(0, 1)
-        total += F.cross_entropy(logits, rows[:, 1:].flatten(), reduction="sum").item()
-    return total / (len(starts) * N_CTX)
+def held_out_loss(model: HookedTransformer, corpus: PackedCorpus) -> float:
+    """Nats per token over a whole corpus in rows of the context, each token predicted once."""
+    rows = NextToken(corpus, 8, N_CTX, SEED)
+    total, count = 0.0, 0
+    for step in range(int(rows.steps_per_epoch)):
+        batch = rows.batch(step)
+        logits = model(**batch.inputs).flatten(0, 1)
+        total += F.cross_entropy(logits, batch.labels.flatten(), reduction="sum").item()
+        count += batch.labels.numel()
+    return total / count
 
 
-def run(d_model: int, tokens: int, corpora: dict[str, Corpus]) -> dict[str, Any]:
+def run(d_model: int, tokens: int, corpora: dict[str, PackedCorpus]) -> dict[str, Any]:
     """One run, as a line of the record."""
     cfg = decoder(d_model, d_vocab=D_VOCAB, n_ctx=N_CTX)
-    steps = tokens // (ROWS * N_CTX)
+    per_step = tokens_per_step(tokens, N_CTX)
+    steps = round(tokens / per_step)
     model = HookedTransformer(cfg, seed=SEED)
-    fitted = fit(model, Rows(corpora["train"]), settings(steps))
+    source = NextToken(corpora["train"], per_step // N_CTX, N_CTX, SEED)
+    fitted = fit(model, source, settings(steps))
     loss = held_out_loss(model, corpora["held_out"])
     return {
         "d_model": cfg.d_model,
@@ -92,8 +86,8 @@ def run(d_model: int, tokens: int, corpora: dict[str, Corpus]) -> dict[str, Any]
         "d_vocab": cfg.d_vocab,
         "n_ctx": cfg.n_ctx,
         **{f"parameters_{name}": count_parameters(cfg, name) for name in COUNTINGS},
-        "tokens": steps * ROWS * N_CTX,
-        "tokens_per_step": ROWS * N_CTX,
+        "tokens": fitted.tokens,
+        "tokens_per_step": per_step,
         "learning_rate": RATE,
         "loss": round(loss, 4),
         "bits_per_byte": round(corpora["held_out"].bits_per_byte(loss), 4),
@@ -102,30 +96,28 @@ def run(d_model: int, tokens: int, corpora: dict[str, Corpus]) -> dict[str, Any]
     }
 
 
-def prepare(data: Path) -> dict[str, Corpus]:
-    """The texts of the zoo model `stories`, encoded: what is learnt from and what is not."""
-    documents = read_documents(data)
-    tokenizer = train_tokenizer((d.text for d in documents if d.split == "train"), D_VOCAB)
-    sides = ("train", "held_out")
-    return {
-        side: Corpus.encode([d for d in documents if d.split == side], tokenizer) for side in sides
-    }
+def prepare(data: Path, folder: Path) -> dict[str, PackedCorpus]:
+    """The texts of the zoo model `stories`, packed: what is learnt from and what is not."""
+    books = read_books(data)
+    texts = {side: [b.text for b in books if b.split == side] for side in ("train", "held_out")}
+    tokenizer = train_tokenizer(texts["train"], "bpe", D_VOCAB)
+    return {side: pack(some, tokenizer, folder / side) for side, some in texts.items()}
 
 
 def sweep(data: Path, record: Path) -> None:
     """Adds the runs of `PLAN` that the record lacks."""
     lines = pd.read_csv(record).to_dict("records") if record.is_file() else []
-    done = {(line["d_model"], line["tokens"]) for line in lines}
-    plan = [(width, 1000 * k) for width, ks in PLAN.items() for k in ks]
-    plan = [(w, t // (ROWS * N_CTX) * ROWS * N_CTX) for w, t in plan]
+    done = {(line["d_model"], round(line["tokens"], -3)) for line in lines}
+    plan = [(width, 1000 * k) for k, widths in PLAN for width in widths]
     missing = [key for key in plan if key not in done]
     if not missing:
         return
-    corpora = prepare(data)
-    for width, tokens in tqdm(missing, unit="run"):
-        lines.append(run(width, tokens, corpora))
-        with writing(record) as file:
-            pd.DataFrame(lines).to_csv(file, index=False)
+    with tempfile.TemporaryDirectory() as folder:
+        corpora = prepare(data, Path(folder))
+        for width, tokens in tqdm(missing, unit="run"):
+            lines.append(run(width, tokens, corpora))
+            with writing(record) as file:
+                pd.DataFrame(lines).to_csv(file, index=False)
 
 
 def write_laws(record: Path, laws: Path) -> None:

@@ -18,7 +18,7 @@ from interp.train.size.parameters import (
     training_flops,
 )
 from interp.train.size.repeated import FREE_EPOCHS, effective_tokens
-from interp.train.size.shapes import ladder
+from interp.train.size.shapes import ladder, tokens_per_step
 from interp.train.size.throughput import MEASURED_WIDTHS, Speed, measure_speed
 
 if TYPE_CHECKING:
@@ -237,21 +237,12 @@ def _plan(cfg: TransformerConfig, tokens: float, law: ScalingLaw, unique: float 
         shape=cfg,
         parameters=size,
         tokens=tokens,
-        tokens_per_step=_tokens_per_step(tokens, cfg.n_ctx),
+        tokens_per_step=tokens_per_step(tokens, cfg.n_ctx),
         epochs=None if unique is None else tokens / unique,
         loss=float(law.loss(size, read)),
         ci_low=float(low),
         ci_high=float(high),
     )
-
-
-def _tokens_per_step(tokens: float, n_ctx: int) -> int:
-    """Whole rows, growing as tokens ** 0.383 (Bergsma et al. 2025, arXiv 2505.13738).
-
-    They start from the 1,024 in which a million tokens were read for the law of this package.
-    """
-    rows: int = max(1, round(1024 * (tokens / 1e6) ** 0.383 / n_ctx))
-    return rows * n_ctx
 
 
 def _likely(law: ScalingLaw, sizes: Any, read: Any) -> tuple[int, int] | None:

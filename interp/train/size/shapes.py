@@ -49,3 +49,12 @@ def decoder(d_model: int, *, d_vocab: int, n_ctx: int) -> TransformerConfig:
 def ladder(*, d_vocab: int, n_ctx: int) -> tuple[TransformerConfig, ...]:
     """All shapes, from some ten thousand parameters to some hundred billion."""
     return tuple(decoder(width, d_vocab=d_vocab, n_ctx=n_ctx) for width in WIDTHS)
+
+
+def tokens_per_step(tokens: float, n_ctx: int) -> int:
+    """How many tokens a step should read of so many in all: whole rows of the context.
+
+    They grow as tokens ** 0.383 (Bergsma et al. 2025, arXiv 2505.13738), from 1,024 for a million.
+    """
+    rows: int = max(1, round(1024 * (tokens / 1e6) ** 0.383 / n_ctx))
+    return rows * n_ctx
