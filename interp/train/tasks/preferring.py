@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import torch
 
+from interp.data.batch import IGNORED
 from interp.data.chat import Preferences
 from interp.data.records import Preference, Turn
 from interp.model.transformer import HookedTransformer
@@ -21,8 +22,19 @@ from interp.train.tasks.task import Trainable, batches, require_shape
 
 
 @dataclass(frozen=True)
-class Preferring(Trainable[Preference, list[float]]):
-    """Preference tuning; an answer is by how many nats the preferred text is the likelier one.
+class Margin:
+    """By how many nats the preferred text is the likelier one: in all, and per token of each."""
+
+    nats: float
+    per_token: float
+
+
+@dataclass(frozen=True)
+class Preferring(Trainable[Preference, list[Margin]]):
+    """Preference tuning; measured by how often the preferred text is the likelier one.
+
+    A longer text is less likely for its length alone, so there are two shares: of the whole texts
+    (`accuracy`), and of the mean over their tokens (`accuracy_per_token`).
 
     Attributes:
         beta: how strongly DPO holds the model to what it was.
@@ -60,29 +72,35 @@ class Preferring(Trainable[Preference, list[float]]):
 
     def answer(
         self, model: HookedTransformer, records: Sequence[Preference], *, progress: bool = False
-    ) -> list[float]:
+    ) -> list[Margin]:
         require_shape(model, ("decoder",), self.name)
-        out = [0.0] * len(records)
+        out = [Margin(0.0, 0.0)] * len(records)
         source = self.source(model, records, tokens=1)
         for chosen, batch in batches(model, source, progress=progress):
             with torch.no_grad():
                 log_p = answer_log_probs(model, batch)
-            for i, margin in zip(chosen, (log_p[0::2] - log_p[1::2]).tolist(), strict=True):
-                out[i] = margin
+            mean = log_p / (batch.labels != IGNORED).sum(1)
+            margins = torch.stack([x[0::2] - x[1::2] for x in (log_p, mean)], 1)
+            for i, margin in zip(chosen, margins.tolist(), strict=True):
+                out[i] = Margin(*margin)
         return out
 
     def measure(
-        self, records: Sequence[Preference], answers: list[float], *, seed: int = 0
+        self, records: Sequence[Preference], answers: list[Margin], *, seed: int = 0
     ) -> list[Measure]:
-        return [proportion("accuracy", sum(margin > 0 for margin in answers), len(answers))]
+        n = len(answers)
+        return [
+            proportion("accuracy", sum(margin.nats > 0 for margin in answers), n),
+            proportion("accuracy_per_token", sum(margin.per_token > 0 for margin in answers), n),
+        ]
 
     def watch(self, model: HookedTransformer, records: Sequence[Preference]) -> dict[str, float]:
-        return {"accuracy": self.measure(records, self.answer(model, records))[0].value}
+        found = self.measure(records, self.answer(model, records))
+        return {one.metric: one.value for one in found}
 
     def baseline(
         self, train: Sequence[Preference], records: Sequence[Preference]
-    ) -> tuple[str, list[float]]:
+    ) -> tuple[str, list[Margin]]:
         """The shorter answer, which is the likelier one under most models."""
-        return "the shorter answer", [
-            float(len(record.rejected) - len(record.chosen)) for record in records
-        ]
+        shorter = [float(len(record.rejected) - len(record.chosen)) for record in records]
+        return "the shorter answer", [Margin(by, by) for by in shorter]

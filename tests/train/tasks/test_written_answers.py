@@ -108,7 +108,7 @@ def test_baselines() -> None:
     ]
     assert "perplexity" not in metrics and "rougeL" in metrics
     _, margins = Preferring().baseline([], preferences(2))
-    assert all(margin < 0 for margin in margins)  # "no" is the shorter answer, and rejected
+    assert all(margin.nats < 0 for margin in margins)  # "no" is the shorter answer, and rejected
 
 
 def test_a_preference_is_a_difference_of_log_probabilities() -> None:
@@ -122,7 +122,10 @@ def test_a_preference_is_a_difference_of_log_probabilities() -> None:
         logs = one(ids)[0].log_softmax(-1).detach()
         return sum(float(logs[t - 1, ids[0, t]]) for t in range(len(prompt), ids.shape[1]))
 
-    assert margin == pytest.approx(log_p(record.chosen) - log_p(record.rejected), rel=1e-4)
+    chosen, rejected = log_p(record.chosen), log_p(record.rejected)
+    assert margin.nats == pytest.approx(chosen - rejected, rel=1e-4)
+    n, m = (len(words.encode(text)) + 1 for text in (record.chosen, record.rejected))
+    assert margin.per_token == pytest.approx(chosen / n - rejected / m, rel=1e-3)
     other = Preference(record.prompt, record.rejected, record.chosen)
     measured = Preferring().measure([record, other], Preferring().answer(one, [record, other]))
     assert measured[0].value == 0.5
