@@ -91,13 +91,21 @@ def identify(text: str) -> Language:
     """The language of a text. Short texts, of less than about ten words, are often undetermined."""
     sample = text[:_SAMPLE].lower()
     words = _WORD.findall(sample)
-    scores = dict.fromkeys(LANGUAGES, 0.0)
-    for sign in words + _SPECIAL.findall(sample):
-        languages = _TABLE.get(sign, ())
-        for language in languages:
-            scores[language] += 1 / len(languages)  # what many languages share says little
+    small, special = _evidence(words), _evidence(_SPECIAL.findall(sample))
+    # Letters support words and do not stand for them: Finnish, too, is full of ä.
+    scores = {code: small[code] + min(small[code], special[code]) for code in LANGUAGES}
     best, second = sorted(scores, key=lambda code: -scores[code])[:2]
-    if scores[best] <= _LEAST * len(words):
+    if small[best] <= _LEAST * len(words):
         return Language(UNDETERMINED, 0.0)
     margin = 1 - scores[second] / scores[best]
     return Language(best if margin > _MARGIN else UNDETERMINED, margin)
+
+
+def _evidence(signs: list[str]) -> dict[str, float]:
+    """How often each language's signs are there; one of several languages is shared among them."""
+    scores = dict.fromkeys(LANGUAGES, 0.0)
+    for sign in signs:
+        languages = _TABLE.get(sign, ())
+        for language in languages:
+            scores[language] += 1 / len(languages)
+    return scores

@@ -162,11 +162,11 @@ _EMAIL = re.compile(
     r"|(?<!\w)\w[\w.+-]{0,63} ?[\[({](?:at|AT)[\])}] ?\w[\w-]{0,61}"
     r"(?: ?(?:\.|[\[({](?:dot|DOT)[\])}]) ?\w[\w-]{0,61}){1,4}"
 )
-# Not within a longer row of groups, such as an account number; an expiry date may follow.
+# Not within a longer row of groups of four, such as an account number.
 _CARD = re.compile(
     r"(?<![\w.,+])(?<!\d{4}[ \-])(?<![A-Z]{2}\d{2} )"
-    r"(?:\d{4}([ \-])\d{4}\1\d{4}\1\d{1,4}(?:\1\d{1,3})?|\d{4}([ \-])\d{6}\2\d{4,5}|\d{13,19})"
-    r"(?!\w|[.,]\d|[ \-]\d+(?![\d/]))"
+    r"(?:\d{4}([ \-])\d{4}\1\d{4}\1\d{4}|\d{4}([ \-])\d{6}\2\d{4,5}|\d{13,19})"
+    r"(?!\w|[.,]\d|[ \-]\d{4})"
 )
 
 _IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?!\w|\.\d|-[A-Za-z])")
