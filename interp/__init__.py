@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from interp.model.tap import NO_TAP, Tap
     from interp.model.transformer import HookedTransformer
     from interp.pretrained import load
+    from interp.train.evaluate import evaluate
+    from interp.train.finetune import finetune
     from interp.train.loop import fit
     from interp.train.run import Run
     from interp.train.settings import Settings
@@ -45,6 +47,8 @@ _HOME = {
     "Target": "interp.explain",
     "TransformerConfig": "interp.model.config",
     "attribute": "interp.explain",
+    "evaluate": "interp.train.evaluate",
+    "finetune": "interp.train.finetune",
     "fit": "interp.train.loop",
     "load": "interp.pretrained",
 }
@@ -70,6 +74,8 @@ __all__ = [
     "UnsupportedModelError",
     "__version__",
     "attribute",
+    "evaluate",
+    "finetune",
     "fit",
     "load",
 ]
