@@ -105,7 +105,7 @@ class TokenLabels(Examples):
             read = [span if part == 0 else None for span, part in _spans(e)]
             for place, label in zip(_first_tokens(words, read), classed, strict=True):
                 if place is not None:
-                    row[place] = label
+                    row[place] = label  # over that of a word that was dropped
             self.labels.append(row)
         super().__init__([len(row) for row in self.rows], tokens, seed)
 
@@ -126,8 +126,8 @@ def _first_tokens(
     """For each word the place of its first token; None where it has none, or was cut off.
 
     A token may hold the space before a word, so what counts is where tokens end: the first token
-    of a word is the first that ends behind the word's beginning. A tokenizer may drop a word (of
-    control characters, say); then that token begins behind the word's end.
+    of a word is the first that ends behind the word's beginning. Where a tokenizer drops a word (of
+    control characters, say), that is the next word's first token.
     """
     places: list[int | None] = []
     begin, at = 0, 0
@@ -136,7 +136,6 @@ def _first_tokens(
             raise InputError(f"{word!r} is not a word: words are not empty and hold no space.")
         while at < len(spans) and ((span := spans[at]) is None or span[1] <= begin):
             at += 1
-        found = spans[at] if at < len(spans) else None
-        places.append(at if found is not None and found[0] < begin + len(word) else None)
+        places.append(at if at < len(spans) else None)
         begin += len(word) + 1
     return places

@@ -79,8 +79,9 @@ def test_the_first_token_of_each_word_bears_its_label(kind: str, data: st.DataOb
     batch = source.batch(0)
     at = (batch.labels[0] != IGNORED).nonzero()[:, 0].tolist()
     assert [CLASSES[batch.labels[0, i]] for i in at] == tags
-    # From each labelled token to the next lies just the word.
     row = batch.inputs["tokens"][0].tolist()
+    assert all(table.decode([row[i]]).strip() for i in at)
+    # From each labelled token to the next lies just the word.
     pieces = [row[a:b] for a, b in zip(at, [*at[1:], len(row)], strict=True)]
     if kind != "wordpiece":
         read = [table.decode(ids, skip_special_tokens=True).strip() for ids in pieces]

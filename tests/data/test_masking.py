@@ -10,16 +10,22 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from interp.data.batch import IGNORED
-from interp.data.corpus import PackedCorpus
+from interp.data.corpus import PackedCorpus, pack
 from interp.data.encoding import special_ids
 from interp.data.masking import MaskedTokens, continues_word
+from interp.data.tokenizing import train_tokenizer
 from interp.errors import ConfigError
 from tests.data.packed import corpus, tokenizer
 
 
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> PackedCorpus:
-    return corpus(tmp_path_factory.mktemp("corpus") / "c", "wordpiece", "encoder")
+    """Words of one to eight letters, and so few tokens that most words are several."""
+    random = np.random.default_rng(0)
+    words = ["".join(random.choice(list("abcd"), size=n)) for n in random.integers(1, 9, 800)]
+    documents = [" ".join(words[i : i + 40]) for i in range(0, 800, 40)]
+    table = train_tokenizer(documents, "wordpiece", 40, shape="encoder")
+    return pack(documents, table, tmp_path_factory.mktemp("corpus") / "c")
 
 
 @given(
@@ -87,6 +93,7 @@ def test_whole_words_are_chosen_with_all_their_tokens(packed: PackedCorpus, step
     truth = torch.where(batch.labels == IGNORED, batch.inputs["tokens"], batch.labels)[:, 1:-1]
     continues = torch.from_numpy(continues_word(packed.tokenizer))[truth]
     special = torch.isin(truth, torch.tensor(special_ids(packed.tokenizer)))
+    assert continues.float().mean() > 0.3
     # Between a token and one that goes on with its word, both or none are chosen, but for the one
     # word in each row that the fixed number may cut.
     cut = (chosen[:, 1:] != chosen[:, :-1]) & continues[:, 1:] & ~special[:, 1:] & ~special[:, :-1]

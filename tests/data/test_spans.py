@@ -12,7 +12,7 @@ from interp.data.spans import Spans
 from interp.errors import InputError
 from tests.data.packed import texts, tokenizer
 
-TABLES = {"wordpiece": tokenizer("wordpiece", "encoder"), "bpe": tokenizer("bpe", "encoder")}
+TABLES = {kind: tokenizer(kind, "encoder") for kind in ("wordpiece", "bpe", "characters")}
 CONTEXTS = [" ".join(text.split()) for text in texts(12, seed=5)[1:]]
 
 
@@ -27,17 +27,21 @@ def test_the_labelled_tokens_are_the_answer_wherever_a_window_holds_it(
     last = data.draw(st.integers(first, min(first + 3, len(words) - 1)))
     answer = Answer(" ".join(words[first : last + 1]), len(" ".join(["", *words[:first]])))
     question = Question("q", "who ran?", context, (answer,))
-    source = Spans([question], TABLES[kind], tokens=99, max_length=48, stride=24, seed=0)
+    source = Spans([question], TABLES[kind], tokens=99, max_length=96, stride=64, seed=0)
     held = [window for window in source.windows if window.label != (0, 0)]
     assert held  # with so many shared tokens, no answer this short falls between windows
     for window in source.windows:
         seen = [span for span in window.offsets if span is not None]
         whole = seen[0][0] <= answer.start and answer.start + len(answer.text) <= seen[-1][1]
         assert (window.label != (0, 0)) == whole
-        assert len(window.tokens) <= 48
+        assert len(window.tokens) <= 96
     for window in held:
         assert window.text(context, *window.label) == answer.text
         assert window.text(context, 0, window.label[1]) == ""
+        first, last = window.label
+        if first < last:  # neither end can be left out
+            assert window.text(context, first + 1, last) != answer.text
+            assert window.text(context, first, last - 1) != answer.text
 
 
 def test_windows_cover_the_context_and_share_the_stride() -> None:
