@@ -22,6 +22,7 @@ class Labelled(Examples):
         labels: name of the class of each text.
         classes: all names; a label is the place of its name in them.
         second: the second text of each pair.
+        segments: give `token_type_ids` with pairs, for models that have segments.
         tokens: the most in a batch, padding included.
         max_length: a text with more tokens is cut at its end (of a pair, the longer one is first).
             `n_truncated` were.
@@ -41,6 +42,7 @@ class Labelled(Examples):
         max_length: int,
         seed: int,
         second: Sequence[str] | None = None,
+        segments: bool = True,
     ):
         check_equally_many("texts and labels", texts, labels)
         if second is not None:
@@ -50,7 +52,8 @@ class Labelled(Examples):
         encoded = encode_framed(tokenizer, texts, second, max_length=max_length)
         self.n_truncated = sum(bool(e.overflowing) for e in encoded)
         self.rows = [list(e.ids) for e in encoded]
-        self.segments = None if second is None else [list(e.type_ids) for e in encoded]
+        pairs = second is not None and segments
+        self.segments = [list(e.type_ids) for e in encoded] if pairs else None
         super().__init__([len(row) for row in self.rows], tokens, seed)
 
     def collate(self, chosen: Indices | Sequence[int]) -> Batch:

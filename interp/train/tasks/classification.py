@@ -68,6 +68,7 @@ class Classification(Trainable[Example, NDArray[np.float64]]):
             max_length=model.cfg.n_ctx,
             seed=seed,
             second=_second(records),
+            segments=model.cfg.n_segments > 1,
         )
 
     def answer(

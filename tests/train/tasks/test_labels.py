@@ -46,10 +46,11 @@ def test_words_are_labelled_as_in_their_sentence_alone(shape: str) -> None:
     assert answers[0][0] == task.labels[int(logits[1].argmax())]
 
 
-def test_pairs_are_read_as_two_texts() -> None:
+@SHAPES
+def test_pairs_are_read_as_two_texts(shape: str) -> None:
     records = [PairExample("the cat", "yes", "a mat"), PairExample("the cat", "no", "no mat")]
     task = Classification.of(records)
-    one = task.prepare(model("encoder"))
+    one = task.prepare(model(shape))
     first, second = task.answer(one, records)
     assert not np.allclose(first, second)
     with pytest.raises(InputError, match="1 of 2 examples are pairs"):
