@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from interp.errors import ConfigError
+from interp.train.muon import Muon
 from interp.train.schedule import factor
 from interp.train.settings import Settings
 
@@ -15,8 +16,7 @@ from interp.train.settings import Settings
 class Optimizers:
     """All parameters that require gradients, each in one optimiser.
 
-    - Muon (Jordan et al. 2024), with `optimizer="muon"`: the matrices inside blocks, their updates
-      scaled to the size of AdamW's (Liu et al. 2025, arXiv 2502.16982).
+    - Muon, with `optimizer="muon"`: the matrices inside blocks.
     - AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101): everything else.
 
     Matrices decay; norms, biases and embeddings do not.
@@ -35,13 +35,7 @@ class Optimizers:
         self.all: list[torch.optim.Optimizer] = []
         if muon:
             self.all.append(
-                torch.optim.Muon(
-                    muon,
-                    lr=settings.learning_rate,
-                    momentum=settings.momentum,
-                    weight_decay=settings.weight_decay,
-                    adjust_lr_fn="match_rms_adamw",
-                )
+                Muon(muon, settings.learning_rate, settings.momentum, settings.weight_decay)
             )
         rate = settings.learning_rate
         if muon and settings.other_rate is not None:
@@ -105,7 +99,7 @@ class Optimizers:
 
 def _initial(optimizer: torch.optim.Optimizer, parameter: Tensor) -> dict[str, Tensor]:
     """The state that the optimiser itself would begin with."""
-    if isinstance(optimizer, torch.optim.Muon):
+    if isinstance(optimizer, Muon):
         return {"momentum_buffer": torch.zeros_like(parameter, requires_grad=False)}
     device = parameter.device
     return {
