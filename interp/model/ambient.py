@@ -18,10 +18,10 @@ from interp.model.tap import NO_TAP, Tap, chain
 _AMBIENT: ContextVar[tuple[tuple[int, Tap], ...]] = ContextVar("ambient_taps", default=())
 
 
-def ambient_tap(model: object) -> Tap:
-    """What the contexts around this call do to `model`."""
+def ambient_tap(model: object, tap: Tap = NO_TAP) -> Tap:
+    """What the contexts around this call do to `model`, and then `tap`."""
     taps = _AMBIENT.get()
-    return chain(*(tap for owner, tap in taps if owner == id(model))) if taps else NO_TAP
+    return chain(*(tap for owner, tap in taps if owner == id(model)), tap) if taps else tap
 
 
 @contextmanager

@@ -69,17 +69,16 @@ class Attention(nn.Module):
         x: QKVInput,
         mask: Mask,
         tap: TapLike = NO_TAP,
-        *,
         rotation: Rotation | None = None,
-        source: Tensor | None = None,
         memory: Memory | None = None,
+        source: Tensor | None = None,
     ) -> Tensor:
         """[batch, query_pos, d_model] -> the same shape.
 
         Args:
             x: what queries are made of, and keys and values too unless `source` is given.
-            source: [batch, key_pos, d_model], for cross-attention.
             memory: keys and values from earlier forwards.
+            source: [batch, key_pos, d_model], for cross-attention.
         """
         q, k, v = self._project(x, source, memory)
         q, k, v = tap("hook_q", q), tap("hook_k", k), tap("hook_v", v)
@@ -95,7 +94,8 @@ class Attention(nn.Module):
         if isinstance(x, tuple):
             return self._per_head(x)
         if source is None:
-            q, k, v = self._heads(self.qkv(x)).split((self.n_heads, self.n_kv, self.n_kv), -2)
+            heads = self._heads(self.qkv(x))
+            q, k, v = heads.split_with_sizes((self.n_heads, self.n_kv, self.n_kv), -2)
             return q, k, v
         n_q, bias = self.n_heads * self.d_head, self.qkv.bias
         q = F.linear(x, self.qkv.weight[:n_q], None if bias is None else bias[:n_q])
@@ -119,7 +119,8 @@ class Attention(nn.Module):
         return (k if rotation is None else rotate(k, rotation, self.adjacent)), v
 
     def _heads(self, x: Tensor) -> Tensor:
-        return x.view(*x.shape[:-1], -1, self.d_head)
+        heads: Tensor = x.unflatten(-1, (-1, self.d_head))
+        return heads
 
     def _per_head(self, inputs: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Every head reads an input of its own: [batch, pos, head, d_model] each."""

@@ -37,6 +37,7 @@ class Block(nn.Module):
         self.cross_attn = Attention(cfg, cross=True) if cross else None
         self.mlp = None if cfg.attn_only else MLP(cfg)
         self.n_sublayers = 1 + cross + (not cfg.attn_only)
+        self.last_norm = f"ln{self.n_sublayers}"
         for i in range(1, self.n_sublayers + 1):
             self.add_module(f"ln{i}", Norm.from_config(cfg))
 
@@ -54,18 +55,19 @@ class Block(nn.Module):
             memory: keys and values of earlier positions, for the self-attention.
             source_memory: the same of the source, for the cross-attention.
         """
+        attn, mlp = self.attn, self.mlp  # looked up once: modules find their parts slowly
         resid_pre = tap("hook_resid_pre", resid_pre)
-        attn_out = self.attn(
+        attn_out = attn(
             self._attention_input(resid_pre, tap),
-            around.masks[self.attn.attention_type],
+            around.masks[attn.attention_type],
             tap.scope("attn"),
-            rotation=around.rotation,
-            memory=memory,
+            around.rotation,
+            memory,
         )
         attn_out = tap("hook_attn_out", self._drop(attn_out))
         resid = resid_pre + attn_out
-        if self.parallel:
-            return tap("hook_resid_post", resid + self._mlp(resid_pre, tap))
+        if self.parallel and mlp is not None:
+            return tap("hook_resid_post", resid + self._feed(mlp, resid_pre, tap))
         if self.n_sublayers > 1:
             resid = tap("hook_resid_mid", resid)
             resid = self._normed_after("ln1", resid, tap)
@@ -73,13 +75,13 @@ class Block(nn.Module):
             resid = tap(
                 "hook_resid_mid_cross", resid + self._cross(resid, around, tap, source_memory)
             )
-            if self.mlp is not None:
+            if mlp is not None:
                 resid = self._normed_after("ln2", resid, tap)
-        if self.mlp is not None:
-            resid = resid + self._mlp(resid, tap)
+        if mlp is not None:
+            resid = resid + self._feed(mlp, resid, tap)
         resid = tap("hook_resid_post", resid)
         if self.post_norm:
-            resid = self._normed_after(f"ln{self.n_sublayers}", resid, tap)
+            resid = self._normed_after(self.last_norm, resid, tap)
             resid = tap("hook_normalized_resid_post", resid)
         return resid
 
@@ -137,21 +139,15 @@ class Block(nn.Module):
     def _cross(
         self, resid: Tensor, around: Surroundings, tap: TapLike, memory: Memory | None
     ) -> Tensor:
-        assert self.cross_attn is not None and around.memory_mask is not None
+        cross_attn, mask = self.cross_attn, around.memory_mask
+        assert cross_attn is not None and mask is not None
         x = self.normed_before("ln2", tap("hook_cross_attn_in", resid), tap)
-        out = self.cross_attn(
-            x,
-            around.memory_mask,
-            tap.scope("cross_attn"),
-            source=around.memory,
-            memory=memory,
-        )
+        out = cross_attn(x, mask, tap.scope("cross_attn"), memory=memory, source=around.memory)
         return tap("hook_cross_attn_out", self._drop(out))
 
-    def _mlp(self, resid: Tensor, tap: TapLike) -> Tensor:
-        assert self.mlp is not None
-        x = self.normed_before(f"ln{self.n_sublayers}", tap("hook_mlp_in", resid), tap)
-        return tap("hook_mlp_out", self._drop(self.mlp(x, tap.scope("mlp"))))
+    def _feed(self, mlp: nn.Module, resid: Tensor, tap: TapLike) -> Tensor:
+        x = self.normed_before(self.last_norm, tap("hook_mlp_in", resid), tap)
+        return tap("hook_mlp_out", self._drop(mlp(x, tap.scope("mlp"))))
 
     def _drop(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.dropout) if self.training and self.dropout else x
@@ -160,7 +156,7 @@ class Block(nn.Module):
 
     def hook_points(self) -> Iterator[HookPoint]:
         stream = "batch pos d_model"
-        last = f"ln{self.n_sublayers}"
+        last = self.last_norm
         yield HookPoint("hook_resid_pre", stream, "the stream that enters the block")
         yield from self._split_points()
         yield from self._norm_points("ln1", before=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from interp.model.ambient import ambient_tap
 from interp.model.core import Transformer
 from interp.model.inputs import Inputs
 from interp.model.kv_cache import KeyValueCache
-from interp.model.tap import Tap, chain
+from interp.model.tap import Tap
 
 
 @dataclass(frozen=True)
@@ -127,8 +127,7 @@ class Continuation:
             self.tokens, self.mask = self.tokens[rows], self.mask[rows]
         if not same_source:
             tokens, mask = self.source.tokens, self.source.mask
-            self.source = replace(
-                self.source,
+            self.source = self.source._replace(
                 tokens=None if tokens is None else tokens[rows],
                 mask=None if mask is None else mask[rows],
             )
@@ -137,10 +136,10 @@ class Continuation:
         model = self.model
         first = 0 if self.cache is None else self.cache.next_position()
         if model.cfg.shape == "encoder_decoder":
-            batch = replace(self.source, decoder_tokens=tokens, decoder_mask=mask, first=first)
+            batch = self.source._replace(decoder_tokens=tokens, decoder_mask=mask, first=first)
         else:
             batch = Inputs(tokens, mask, first=first)
-        tap = chain(ambient_tap(model), self.tap)
+        tap = ambient_tap(model, self.tap)
         n_blocks = len(model.stack(model.last_stack).blocks)
         with torch.no_grad(), evaluating(model):
             resid = model.run(batch, tap, past=self.cache, stop=n_blocks)

@@ -24,7 +24,7 @@ from interp.model.norm import Norm
 from interp.model.partial import computed_points, refuse_unheard
 from interp.model.positions import Alibi, RelativeBias, Rotary
 from interp.model.stack import Stack, Trace
-from interp.model.tap import NO_TAP, Tap, chain
+from interp.model.tap import NO_TAP, Tap
 from interp.model.text import Text
 from interp.tokenizer import Tokenizer
 
@@ -98,7 +98,7 @@ class Transformer(Text):
             name=name,
             norm_name=f"{name}_final_ln" if pair else "ln_final",
             input_prefix="decoder" if second else "",
-            causal=self.stack_names()[name],
+            causal=second or self.cfg.shape == "decoder",
             embed=self.embed,
             input=self.decoder_input if second else self.input,
             blocks=cast(Any, getattr(self, name)),
@@ -110,7 +110,7 @@ class Transformer(Text):
     @property
     def last_stack(self) -> str:
         """The stack whose output becomes the logits."""
-        return list(self.stack_names())[-1]
+        return "decoder" if self.cfg.shape == "encoder_decoder" else "blocks"
 
     # -- the forward pass ------------------------------------------------------------------------
 
@@ -155,7 +155,7 @@ class Transformer(Text):
         if torch.compiler.is_compiling():
             refuse_to_compile()
         else:
-            tap = chain(ambient_tap(self), tap)
+            tap = ambient_tap(self, tap)
         batch = read_inputs(
             self, tokens, start_at_layer=start_at_layer, past=past_kv_cache, **inputs
         )
@@ -209,7 +209,9 @@ class Transformer(Text):
             keys = past.advance(n_key, mask, resid.shape[0])
             n_key = past.length
         around = stack.surroundings(position_ids, n_key, keys, resid.dtype, memory, memory_keys)
-        trace = Trace(around.detach(), position_ids, keys)
+        trace = None
+        if keep is not None:
+            trace = keep[name] = Trace(around.detach(), position_ids, keys)
         resid = stack.run(
             resid,
             around,
@@ -218,16 +220,16 @@ class Transformer(Text):
             stop=stop,
             memories=None if past is None else past.layers,
             source_memories=None if past is None else past.cross_layers,
-            keep=None if keep is None else trace.streams,
+            trace=trace,
         )
-        if keep is not None:
-            keep[name] = trace
-        return resid if stop is not None else self.finish(resid, mask, tap)
+        return resid if stop is not None else self._finish(stack, resid, mask, tap)
 
     def finish(self, resid: Tensor, mask: Tensor | None = None, tap: Tap = NO_TAP) -> Tensor:
         """From the stream that leaves the last block to the logits."""
-        resid = self.stack(self.last_stack).finish(resid, tap)
-        out: Tensor = self.output(resid, mask, tap)
+        return self._finish(self.stack(self.last_stack), resid, mask, tap)
+
+    def _finish(self, stack: Stack, resid: Tensor, mask: Tensor | None, tap: Tap) -> Tensor:
+        out: Tensor = self.output(stack.finish(resid, tap), mask, tap)
         return out
 
     def _encode(
@@ -245,13 +247,12 @@ class Transformer(Text):
         position_ids = batch.position_ids("encoder")
         resid = stack.begin(tokens, position_ids, None, tap, batch.embedded)
         around = stack.surroundings(position_ids, position_ids.shape[1], keys, resid.dtype)
-        trace = Trace(around, position_ids, keys)
-        resid = stack.run(resid, around, tap, keep=None if keep is None else trace.streams)
-        memory = stack.finish(resid, tap)
+        trace = None
+        if keep is not None:
+            trace = keep["encoder"] = Trace(around, position_ids, keys)
+        memory = stack.finish(stack.run(resid, around, tap, trace=trace), tap)
         if past is not None:
             past.source, past.source_mask = memory, keys
-        if keep is not None:
-            keep["encoder"] = trace
         return memory, keys
 
     # -- what the model is -----------------------------------------------------------------------

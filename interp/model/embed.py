@@ -79,7 +79,9 @@ class Input(nn.Module):
         resid = tap("hook_embed", embedded if self.scale == 1.0 else embedded * self.scale)
         if self.positions is not None:
             position = self.positions(position_ids).to(resid.dtype)
-            resid = resid + tap("hook_pos_embed", position.expand_as(resid))
+            if tap is not NO_TAP:  # it sees what every row gets
+                position = tap("hook_pos_embed", position.expand_as(resid))
+            resid = resid + position
         if self.segments is not None:
             if token_type_ids is None:
                 token_type_ids = position_ids.new_zeros(resid.shape[:2])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from interp.model.config import TransformerConfig
@@ -23,7 +24,8 @@ class Unembed(nn.Linear):
         self.soft_cap = cfg.output_logits_soft_cap
 
     def forward(self, resid: Tensor) -> Tensor:
-        logits = super().forward(resid if self.scale == 1.0 else resid * self.scale)
+        resid = resid if self.scale == 1.0 else resid * self.scale
+        logits = F.linear(resid, self.weight, self.bias)
         return self.soft_cap * torch.tanh(logits / self.soft_cap) if self.soft_cap > 0 else logits
 
     @property
@@ -120,7 +122,8 @@ class Output(nn.Module):
             resid = self.mlm_head(resid, tap.scope("mlm_head"))
         if self.pooler is not None:
             resid = self.pooler(resid, attention_mask, tap.scope("pooler"))
-        last = self.unembed if self.unembed is not None else self.classifier
+        unembed = self.unembed
+        last = self.classifier if unembed is None else unembed
         out: Tensor = resid if last is None else last(resid)
         return out
 

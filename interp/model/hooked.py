@@ -70,7 +70,7 @@ class Hooked(Transformer):
             return_type = "logits" if names_filter is None else None
         call = {"return_type": return_type, **inputs}
         deliver = delivery(self.hook_points, pos_slice, device)
-        edited = chain(ambient_tap(self), tap) is not NO_TAP
+        edited = ambient_tap(self, tap) is not NO_TAP
         random = self.training and self.cfg.dropout > 0
         if incl_bwd:
             out, cache = _record_with_gradients(self, names_filter, tap, args, call, deliver)
@@ -148,7 +148,7 @@ class Hooked(Transformer):
             layer,
             position,
             resid=resid,
-            tap=chain(ambient_tap(self), tap),
+            tap=ambient_tap(self, tap),
             stack=stack,
             stop_at_layer=stop_at_layer,
         )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.compiler import is_compiling
 
 from interp.errors import InputError
 
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from interp.model.kv_cache import KeyValueCache
 
 
-@dataclass(frozen=True)
-class Inputs:
+class Inputs(NamedTuple):
     """A checked batch.
 
     Attributes:
@@ -55,7 +54,7 @@ class Inputs:
         assert like is not None
         first = self.first if stack != "encoder" else 0
         if mask is None:
-            ids = torch.arange(like.shape[1], device=like.device)[None]
+            ids = torch.arange(like.shape[1], device=like.device).unsqueeze(0)
             return ids if isinstance(first, int) and first == 0 else ids + first
         return (mask.long().cumsum(1) - 1).clamp(min=0) + first
 
@@ -223,9 +222,10 @@ def _outside(ids: Tensor, size: int | None) -> int | None:
     """One of the ids that is not in 0 to size - 1, if any is."""
     # On a GPU the check would wait for the device at every step; there the embedding's own
     # device-side assertion remains.
-    if torch.compiler.is_compiling() or ids.device.type != "cpu":
+    if is_compiling() or not ids.is_cpu:
         return None
-    low, high = (int(bound) for bound in ids.aminmax())
+    bounds = ids.aminmax()
+    low, high = int(bounds.min), int(bounds.max)
     if low < 0:
         return low
     return high if size is not None and high >= size else None
@@ -242,7 +242,7 @@ def _mask(mask: Any, like: Tensor) -> Tensor | None:
             "1 for real tokens and 0 for padding."
         )
     real: Tensor = mask.bool()
-    if not torch.compiler.is_compiling() and real.device.type == "cpu" and not real.any(1).all():
+    if not is_compiling() and real.is_cpu and not real.any(1).all():
         raise InputError("The attention mask hides a whole row; each text needs a real token.")
     return real
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,8 +11,7 @@ from torch import Tensor
 from interp.model.positions import Rotation
 
 
-@dataclass(frozen=True)
-class Mask:
+class Mask(NamedTuple):
     """The pairs of positions between which attention may flow.
 
     Attributes:
@@ -88,8 +87,7 @@ def attention_mask(
     return Mask(allowed, bias, fused=fused)
 
 
-@dataclass(frozen=True)
-class Surroundings:
+class Surroundings(NamedTuple):
     """What all blocks of a stack share in one forward, apart from the residual stream.
 
     Attributes:
@@ -106,7 +104,7 @@ class Surroundings:
 
     def detach(self) -> Surroundings:
         """Without autograd's graph of the encoder, which holds every activation in it."""
-        return self if self.memory is None else replace(self, memory=self.memory.detach())
+        return self if self.memory is None else self._replace(memory=self.memory.detach())
 
     def tensors(self) -> Iterator[Tensor]:
         """All that it holds."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from interp.model.config import TransformerConfig
@@ -26,6 +25,7 @@ class Norm(nn.Module):
         super().__init__()
         self.rms = rms
         self.eps = eps
+        self.shape = (width,)
         self.weight = nn.Parameter(torch.ones(width))
         self.bias = nn.Parameter(torch.zeros(width)) if bias and not rms else None
 
@@ -47,13 +47,15 @@ class Norm(nn.Module):
 
     def forward(self, x: Tensor, tap: TapLike = NO_TAP) -> Tensor:
         """[..., width] -> [..., width]"""
-        if tap.wants("hook_scale") or tap.wants("hook_normalized"):
+        if tap is not NO_TAP and (tap.wants("hook_scale") or tap.wants("hook_normalized")):
             opened = self._opened(x, tap)
             if tap.edits("hook_scale") or tap.edits("hook_normalized"):
                 return opened
+        # Not `torch.nn.functional`'s, which add a look for overriding tensors to these and take
+        # half as long again: in a small model that shows.
         if self.rms:
-            return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
-        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
+            return torch.rms_norm(x, self.shape, self.weight, self.eps)
+        return torch.layer_norm(x, self.shape, self.weight, self.bias, self.eps)
 
     def _opened(self, x: Tensor, tap: TapLike) -> Tensor:
         wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

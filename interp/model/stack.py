@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -21,8 +22,7 @@ from interp.model.positions import Alibi, RelativeBias, Rotary
 from interp.model.tap import NO_TAP, Tap, TapLike
 
 
-@dataclass(frozen=True)
-class Stack:
+class Stack(NamedTuple):
     """The modules of one stack, gathered from the model that owns them.
 
     Attributes:
@@ -118,30 +118,31 @@ class Stack:
         stop: int | None = None,
         memories: Sequence[Memory] | None = None,
         source_memories: Sequence[Memory] | None = None,
-        keep: list[Tensor] | None = None,
+        trace: Trace | None = None,
     ) -> Tensor:
         """The stream after blocks `start` to `stop`, [batch, pos, d_model].
 
         Args:
             start, stop: the blocks from `start` to before `stop`; negative counts from the end.
             memories, source_memories: keys and values from earlier forwards, one per block.
-            keep: receives the stream that enters each block, and the one that leaves the last.
+            trace: receives the stream that enters each block, and the one that leaves the last.
 
         Raises:
             InputError: there is no such layer, or `stop` lies before `start`.
         """
+        blocks = list(self.blocks)
         for i in self.layers(start, stop):
-            if keep is not None:
-                keep.append(resid.detach())
-            resid = self.blocks[i](
+            if trace is not None:
+                trace.streams.append(resid.detach())
+            resid = blocks[i](
                 resid,
                 around,
                 tap.scope(f"{self.name}.{i}"),
                 None if memories is None else memories[i],
                 None if source_memories is None else source_memories[i],
             )
-        if keep is not None:
-            keep.append(resid.detach())
+        if trace is not None:
+            trace.streams.append(resid.detach())
         return resid
 
     def finish(self, resid: Tensor, tap: Tap = NO_TAP) -> Tensor:
