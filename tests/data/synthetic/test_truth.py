@@ -155,7 +155,7 @@ def test_the_planted_word_decides_and_the_sentence_does_not() -> None:
         assert rest == example.text.split()
     table = np.zeros((2, 2))
     for p in with_word:
-        table[p.original == "pos", p.label == "pos"] += 1
+        table[int(p.original == "pos"), int(p.label == "pos")] += 1
     assert stats.chi2_contingency(table).pvalue > 1e-3
     assert len({p.span for p in with_word}) > 5
 
