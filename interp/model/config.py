@@ -158,6 +158,8 @@ class TransformerConfig:
     eos_token_id: int | None = None
     pad_token_id: int | None = None
     decoder_start_token_id: int | None = None
+    suppress_tokens: tuple[int, ...] = ()
+    """Ids that are never written, whatever their logits."""
     default_prepend_bos: bool = True
 
     # bookkeeping
@@ -209,7 +211,8 @@ class TransformerConfig:
         derive("final_norm", self.norm_position == "pre", unset=None)
         if self.normalization_type == "RMS":
             derive("norm_bias", False, unset=True)
-        object.__setattr__(self, "attn_types", tuple(self.attn_types))
+        for name in ("attn_types", "suppress_tokens"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         object.__setattr__(self, "_derived", derived)
 
     def _check_choices(self) -> None:
@@ -317,6 +320,12 @@ class TransformerConfig:
             not self.tie_word_embeddings or self.d_vocab_out == self.d_vocab,
             "tie_word_embeddings needs d_vocab_out to equal d_vocab.",
         )
+        for i in self.suppress_tokens:
+            require(
+                type(i) is int and 0 <= i < self.d_vocab_out,
+                f"suppress_tokens has {i!r}; the ids that can be written are 0 to "
+                f"{self.d_vocab_out - 1}.",
+            )
         require(0.0 <= self.dropout < 1.0, f"dropout is {self.dropout}; it must be in [0, 1).")
 
     @property
@@ -347,7 +356,8 @@ class TransformerConfig:
         values = dataclasses.asdict(self)
         del values["device"]
         values["dtype"] = str(self.dtype).removeprefix("torch.")
-        values["attn_types"] = list(self.attn_types)
+        for name in ("attn_types", "suppress_tokens"):
+            values[name] = list(values[name])
         return values
 
     @classmethod
@@ -369,7 +379,6 @@ class TransformerConfig:
                 values["dtype"] = dtype
             if values.get("rope_scaling") is not None:
                 values["rope_scaling"] = RopeScaling(**values["rope_scaling"])
-            values["attn_types"] = tuple(values.get("attn_types", ()))
             return cls(**values)
         except TypeError as error:
             raise ConfigError(f"The configuration cannot be read: {error}.") from error

@@ -73,7 +73,7 @@ class Generation(Transformer):
             repetition_penalty: CTRL's; above 1 discourages tokens that occur in the text.
             freq_penalty: subtracted from a token's logit for each time it occurs; when drawing,
                 after the temperature, as in TransformerLens.
-            suppress_tokens: ids that are never written.
+            suppress_tokens: ids that are never written, beside those of the configuration.
             num_beams: above 1, beam search (see `interp.model.beam`): the best text found is
                 returned and nothing is drawn, so that temperature, top_k and top_p are refused.
             length_penalty: beams are ranked by sum(log p) / length**length_penalty.

@@ -78,7 +78,10 @@ class Order:
             top_p,
             repetition_penalty,
             freq_penalty,
-            _ids("suppress_tokens", suppress_tokens, model.cfg.d_vocab_out),
+            [
+                *model.cfg.suppress_tokens,
+                *_ids("suppress_tokens", suppress_tokens, model.cfg.d_vocab_out),
+            ],
         )
         if len(set(sampling.suppress_tokens)) == model.cfg.d_vocab_out:
             raise InputError(

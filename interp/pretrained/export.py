@@ -46,6 +46,8 @@ def to_hf(model: HookedTransformer) -> Any:
     if not model.cfg.tie_word_embeddings:
         _untie(theirs)
     _fill(theirs, model, family)
+    if model.cfg.suppress_tokens:
+        theirs.generation_config.suppress_tokens = list(model.cfg.suppress_tokens)
     return theirs.to(model.cfg.device).train(model.training)
 
 
@@ -133,8 +135,9 @@ def _express(family: Family, cfg: TransformerConfig) -> tuple[Any, list[str]]:
 
 # Fields that change no logit; and the tie, which every family can have and can do without.
 _BOOKKEEPING = (
-    "bos_token_id eos_token_id pad_token_id decoder_start_token_id default_prepend_bos "
-    "initializer_range model_name original_architecture dtype device dropout tie_word_embeddings"
+    "bos_token_id eos_token_id pad_token_id decoder_start_token_id suppress_tokens "
+    "default_prepend_bos initializer_range model_name original_architecture dtype device dropout "
+    "tie_word_embeddings"
 ).split()
 # Fields that mean nothing without another one: the other field, its values -> the fields.
 _DEPENDENT: tuple[tuple[str, tuple[Any, ...], str], ...] = (

@@ -71,7 +71,7 @@ def test_layers_have_types() -> None:
 
 @EVERY
 def test_it_survives_json(name: str) -> None:
-    cfg = CONFIGURATIONS[name]
+    cfg = CONFIGURATIONS[name].replace(suppress_tokens=[3])
     text = json.dumps(cfg.to_dict())
     assert TransformerConfig.from_dict(json.loads(text)) == cfg
     half = cfg.replace(dtype=torch.bfloat16)
@@ -88,6 +88,9 @@ def test_it_survives_json(name: str) -> None:
         ({"rope_scaling": {"kind": "linear"}}, "cannot be read"),
         ({"rope_scaling": {"kind": "linear", "factor": 2.0, "x": 1}}, "cannot be read"),
         ({"attn_types": 3}, "cannot be read"),
+        ({"suppress_tokens": 3}, "cannot be read"),
+        ({"suppress_tokens": [5]}, "suppress_tokens has 5; .* are 0 to 4"),
+        ({"suppress_tokens": ["a"]}, "suppress_tokens has 'a'"),
     ],
 )
 def test_a_broken_file_is_refused(change: dict[str, Any], message: str) -> None:

@@ -200,6 +200,8 @@ def test_suppressed_tokens_are_never_drawn() -> None:
     model = shared_model("decoder")
     banned = list(range(25))
     found = model.generate(source(model), 12, seed=0, suppress_tokens=banned)
+    other = build("decoder", suppress_tokens=banned[1:])
+    assert torch.equal(found, other.generate(source(model), 12, seed=0, suppress_tokens=banned[:1]))
     assert (found[:, 7:] >= 25).all()
 
 

@@ -46,8 +46,10 @@ def peer(family: str, seed: int) -> Any:
         forced_eos_token_id=None,
     )
     model = MarianMTModel(marian).eval()
-    # The library adds rules for released models; here the search itself is compared.
-    model.generation_config.bad_words_ids = model.generation_config.forced_eos_token_id = None
+    model.generation_config.forced_eos_token_id = None
+    # As every released model has it: here padding would be written, if it were not forbidden.
+    model.generation_config.bad_words_ids = [[PAD]]
+    model.final_logits_bias[0, PAD] = 4.0
     return model
 
 
@@ -77,3 +79,18 @@ def test_writes_the_same_tokens(family: str, num_beams: int, length_penalty: flo
         found = ours.generate(source, **options)[:, start:]
         for our_row, their_row in zip(found.tolist(), expected.tolist(), strict=True):
             assert up_to_the_end(our_row) == up_to_the_end(their_row)
+            assert family != "marian" or PAD not in up_to_the_end(our_row)
+
+
+def test_padding_would_be_written_by_a_marian_model_that_may() -> None:
+    """So the test above says something; and the ban survives the way there and back."""
+    ours = load(peer("marian", 0))
+    source = torch.randint(1, N_VOCAB, (3, 6))
+    options: dict[str, Any] = {"max_new_tokens": 8, "do_sample": False}
+    written = ours.generate(source, **options)
+    theirs = ours.to_hf()
+    theirs.generation_config.forced_eos_token_id = None
+    for our_row, their_row in zip(written, theirs.generate(source, **options), strict=True):
+        assert up_to_the_end(our_row[1:].tolist()) == up_to_the_end(their_row[1:].tolist())
+    ours.cfg = ours.cfg.replace(suppress_tokens=())
+    assert (ours.generate(source, **options)[:, 1:] == PAD).any()

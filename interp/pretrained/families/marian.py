@@ -20,6 +20,9 @@ def _config(hf: Any, head: Head) -> TransformerConfig:
     for variant in ("normalize_before", "normalize_embedding", "add_final_layer_norm"):
         require(not getattr(hf, variant, False), f"The configuration sets {variant}")
     fields = shared(hf, head) | {"initializer_range": hf.init_std}
+    # Its decoder starts with the padding token, whose logit was never trained; every released
+    # model comes with the order not to write it (`bad_words_ids`).
+    fields["suppress_tokens"] = () if hf.pad_token_id is None else (hf.pad_token_id,)
     return TransformerConfig(
         **fields,
         d_model=hf.d_model,
