@@ -9,6 +9,7 @@ import torch
 from interp.errors import ConfigError
 from interp.model.config import Head
 from interp.model.transformer import HookedTransformer
+from interp.pretrained.families import FAMILIES
 
 
 def with_head(
@@ -16,8 +17,9 @@ def with_head(
 ) -> HookedTransformer:
     """A model with the trunk of `model` and a new head; `model` itself, if it has that head.
 
-    A classifier reads the last position of a decoder, which has seen the whole text, and the first
-    of an encoder, through a dense layer with tanh as in BERT.
+    A classifier reads the last position of a decoder, which has seen the whole text, without a
+    bias, as families of decoders have it; and the first of an encoder, through a dense layer with
+    tanh, as BERT has it.
 
     Args:
         n_classes: of a classifier.
@@ -38,14 +40,15 @@ def with_head(
     words = head in ("lm", "mlm")
     if head == "classification":
         decoder = cfg.shape == "decoder"
-        reading = {"pooling": "last"} if decoder else {"pooling": "first", "pooler_act": "tanh"}
-        changes = {**reading, **changes}
+        last = {"pooling": "last", "pooler_act": None, "classifier_bias": False}
+        first = {"pooling": "first", "pooler_act": "tanh", "classifier_bias": True}
+        changes = {**(last if decoder else first), **changes}
     new = HookedTransformer(
         cfg.replace(
             head=head,
             n_classes=n_classes,
             tie_word_embeddings=words and cfg.tie_word_embeddings,
-            original_architecture=None,
+            original_architecture=_architecture(cfg.original_architecture, head),
             **changes,
         ),
         model.tokenizer,
@@ -57,3 +60,11 @@ def with_head(
             if not name.startswith("output."):
                 parameter.copy_(old[name])
     return new.to(cfg.device).train(model.training)
+
+
+def _architecture(original: str | None, head: Head) -> str | None:
+    """The class of the transformers library for another head on the same trunk."""
+    for family in FAMILIES:
+        if original in family.heads:
+            return next((name for name, its in family.heads.items() if its == head), None)
+    return None

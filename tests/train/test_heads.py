@@ -49,3 +49,20 @@ def test_the_seed_decides_the_head_and_a_pair_of_stacks_has_none() -> None:
     assert torch.equal(heads[0], heads[2]) and not torch.equal(heads[0], heads[1])
     with pytest.raises(ConfigError, match="writes text"):
         with_head(build("pair-t5"), "classification", 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "architecture"), [("decoder", "GPT2LMHeadModel"), ("encoder-bert", "BertForMaskedLM")]
+)
+def test_a_model_of_the_transformers_library_stays_one(name: str, architecture: str) -> None:
+    model = with_head(
+        build(name, original_architecture=architecture, tie_word_embeddings=True, d_head=4),
+        "classification",
+        3,
+    )
+    family = architecture.removesuffix("LMHeadModel").removesuffix("ForMaskedLM")
+    theirs = model.to_hf()
+    assert type(theirs).__name__ == f"{family}ForSequenceClassification"
+    theirs.config.pad_token_id = 28
+    tokens = example(model.cfg)["tokens"] % 28
+    torch.testing.assert_close(theirs(tokens).logits, model(tokens))

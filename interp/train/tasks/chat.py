@@ -71,7 +71,11 @@ class Chatting(Trainable[Dialogue, list[Replies]]):
     def answer(
         self, model: HookedTransformer, records: Sequence[Dialogue], *, progress: bool = False
     ) -> list[Replies]:
-        """What beam search with five beams finds; a long dialogue loses its beginning."""
+        """The likeliest token each time; a long dialogue loses its beginning.
+
+        Not beam search: in open answers it finds texts that are likely and empty (Holtzman et al.
+        2020, arXiv 1904.09751).
+        """
         require_shape(model, ("decoder",), self.name)
         tokenizer = model.require_tokenizer()
         template = template_for(tokenizer)
@@ -84,7 +88,12 @@ class Chatting(Trainable[Dialogue, list[Replies]]):
                     prompts.append(ids[-(model.cfg.n_ctx - longest) :])
                     owner.append(i)
         texts = write(
-            model, prompts, max_new_tokens=longest, stop=template.after, progress=progress
+            model,
+            prompts,
+            max_new_tokens=longest,
+            num_beams=1,
+            stop=template.after,
+            progress=progress,
         )
         said: list[list[str]] = [[] for _ in records]
         for i, text in zip(owner, texts, strict=True):
