@@ -143,12 +143,11 @@ def _iban_shape() -> re.Pattern[str]:
     countries: dict[int, list[str]] = {}
     for country, length in identifiers.IBAN_LENGTH.items():
         countries.setdefault(length, []).append(country)
-    return _shape(
-        "|".join(
-            rf"(?:{'|'.join(names)})\d{{2}}(?:~[A-Z0-9]){{{length - 4}}}"
-            for length, names in sorted(countries.items())
-        )
+    shapes = "|".join(
+        rf"(?:{'|'.join(names)})\d{{2}}(?:~[A-Z0-9]){{{length - 4}}}"
+        for length, names in sorted(countries.items())
     )
+    return _shape(rf"(?=[A-Z]{{2}}\d{{2}})(?:{shapes})")  # few places are worth all the countries
 
 
 _SECRET = (
