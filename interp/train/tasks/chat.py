@@ -11,8 +11,10 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from interp.data.batch import IGNORED
+from interp.data.batch import IGNORED, Batch, pad
 from interp.data.chat import Chat
+from interp.data.encoding import encode_texts, pad_id
+from interp.data.examples import padded
 from interp.data.records import ASSISTANT, Dialogue, Turn
 from interp.errors import InputError
 from interp.model.transformer import HookedTransformer
@@ -20,7 +22,7 @@ from interp.train.metrics import Measure, likelihood, rouge, translation
 from interp.train.preference import answer_log_probs
 from interp.train.tasks.generation import template_for, write
 from interp.train.tasks.rows import Row
-from interp.train.tasks.task import Trainable, batches, require_shape
+from interp.train.tasks.task import Trainable, by_length, evaluation_tokens, require_shape
 
 
 @dataclass(frozen=True)
@@ -80,46 +82,35 @@ class Chatting(Trainable[Dialogue, list[Replies]]):
         tokenizer = model.require_tokenizer()
         template = template_for(tokenizer)
         longest = min(self.max_new_tokens, model.cfg.n_ctx // 2)
-        prompts, owner = [], []
-        for i, dialogue in enumerate(records):
-            for place, turn in enumerate(dialogue):
-                if turn.role == ASSISTANT:
-                    ids = template.prompt(dialogue[:place], tokenizer)
-                    prompts.append(ids[-(model.cfg.n_ctx - longest) :])
-                    owner.append(i)
+        owner = [i for i, turns in enumerate(records) for turn in turns if turn.role == ASSISTANT]
+        asked = [
+            template.prompt(turns[:place], tokenizer)
+            for turns in records
+            for place, turn in enumerate(turns)
+            if turn.role == ASSISTANT
+        ]
         texts = write(
             model,
-            prompts,
+            [prompt[-(model.cfg.n_ctx - longest) :] for prompt in asked],
             max_new_tokens=longest,
             num_beams=1,
             stop=template.after,
             progress=progress,
         )
-        said: list[list[str]] = [[] for _ in records]
-        for i, text in zip(owner, texts, strict=True):
-            said[i].append(text)
-        surprise = self._surprise(model, records)
-        return [Replies(tuple(s), *n) for s, n in zip(said, surprise, strict=True)]
-
-    def _surprise(
-        self, model: HookedTransformer, records: Sequence[Dialogue]
-    ) -> list[tuple[float, int]]:
-        """Summed nats and number of the true answers' tokens, of each dialogue."""
-        found = [(math.nan, 0)] * len(records)
-        for i, dialogue in enumerate(records):
-            source = self.source(model, [dialogue], tokens=1)
-            for _, batch in batches(model, source):
-                with torch.no_grad():
-                    nats = -float(answer_log_probs(model, batch)[0])
-                found[i] = nats, int((batch.labels != IGNORED).sum())
-        return found
+        true = encode_texts(tokenizer, _said(records))
+        after = tokenizer.encode(template.after)
+        surprise = _surprise(model, asked, [[*ids, *after] for ids in true])
+        out = [Replies((), 0.0, 0)] * len(records)
+        for i, text, (nats, tokens) in zip(owner, texts, surprise, strict=True):
+            known = out[i]
+            out[i] = Replies((*known.texts, text), known.nats + nats, known.tokens + tokens)
+        return out
 
     def measure(
         self, records: Sequence[Dialogue], answers: list[Replies], *, seed: int = 0
     ) -> list[Measure]:
-        right = [t.text for dialogue in records for t in dialogue if t.role == ASSISTANT]
         wrote = [text for reply in answers for text in reply.texts]
-        references = [[text] for text in right]
+        references = [[text] for text in _said(records)]
         found = [*rouge(wrote, references, seed=seed), translation(wrote, references, seed=seed)[1]]
         nats = np.array([reply.nats for reply in answers])
         if not np.isnan(nats).any():
@@ -130,12 +121,42 @@ class Chatting(Trainable[Dialogue, list[Replies]]):
     def baseline(
         self, train: Sequence[Dialogue], records: Sequence[Dialogue]
     ) -> tuple[str, list[Replies]]:
-        counts = Counter(t.text for dialogue in train for t in dialogue if t.role == ASSISTANT)
-        usual = counts.most_common(1)[0][0]
+        usual = Counter(_said(train)).most_common(1)[0][0]
         return "most frequent answer", [
             Replies(tuple(usual for turn in dialogue if turn.role == ASSISTANT))
             for dialogue in records
         ]
+
+
+def _said(records: Sequence[Dialogue]) -> list[str]:
+    """All that the assistant says."""
+    return [turn.text for turns in records for turn in turns if turn.role == ASSISTANT]
+
+
+def _surprise(
+    model: HookedTransformer, prompts: Sequence[list[int]], answers: Sequence[list[int]]
+) -> list[tuple[float, int]]:
+    """Summed nats of each answer after its prompt, and how many tokens they are of.
+
+    A prompt loses its beginning, and an answer its end, where the context has no room for them.
+    """
+    room = model.cfg.n_ctx
+    rows: list[tuple[list[int], list[int]]] = []
+    for prompt, answer in zip(prompts, answers, strict=True):
+        answer = answer[:room]
+        prompt = prompt[-(room + 1 - len(answer)) :]  # the last token is not read
+        ids = [*prompt, *answer]
+        rows.append((ids[:-1], [IGNORED] * (len(prompt) - 1) + answer))
+    found = [(0.0, 0)] * len(rows)
+    filler, device = pad_id(model.require_tokenizer()), model.embed.weight.device
+    for chosen in by_length([len(read) for read, _ in rows], evaluation_tokens(model)):
+        inputs = padded([rows[i][0] for i in chosen], filler)
+        batch = Batch(inputs, pad([rows[i][1] for i in chosen], IGNORED)).to(device)
+        with torch.no_grad():
+            log_p = answer_log_probs(model, batch).tolist()
+        for i, value in zip(chosen, log_p, strict=True):
+            found[i] = -value, sum(label != IGNORED for label in rows[i][1])
+    return found
 
 
 def messages(row: Row, name: str) -> Dialogue:

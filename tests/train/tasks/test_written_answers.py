@@ -62,6 +62,24 @@ def test_replies_learnt_by_heart_are_given_and_are_no_surprise(marks: bool) -> N
     assert 1 <= found["perplexity"] < 1.3
 
 
+def test_the_surprise_of_replies_is_the_models_own_and_bears_any_length() -> None:
+    one, (short,) = model(), dialogues(1)
+    words = one.require_tokenizer()
+    prompt, answer = CHAT.prompt(short[:1], words), words.encode(short[1].text)
+    ids = torch.tensor([[*prompt, *answer, *words.encode(CHAT.after)]])
+    logs = one(ids)[0].log_softmax(-1).detach()
+    nats = -sum(float(logs[t - 1, ids[0, t]]) for t in range(len(prompt), ids.shape[1]))
+    long = (Turn("user", "the cat " * 60), Turn("assistant", "a mat"))
+    endless = (Turn("user", "the cat"), Turn("assistant", "a mat " * 60))
+    found = Chatting().answer(one, [long, short, endless])
+    assert found[1].nats == pytest.approx(nats, rel=1e-4)
+    assert [reply.tokens for reply in found] == [
+        len(words.encode("a mat")) + 1,
+        len(answer) + 1,
+        one.cfg.n_ctx,
+    ]
+
+
 def test_a_template_of_tokens_is_used_where_the_vocabulary_has_it() -> None:
     assert template_for(model().require_tokenizer()) is CHAT
     assert template_for(model(marks=False).require_tokenizer()) is PLAIN
