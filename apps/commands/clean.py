@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
     from interp.data.clean import clean
     from interp.data.readers import Reading
     from interp.figures.data_card import data_card_html
-    from interp.figures.labels import count, literal, number
+    from interp.figures.labels import literal, number
 
     column = int(options.column) if options.column.isdecimal() else options.column
     with _Bar() as bar:
@@ -87,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps(card.to_dict(), ensure_ascii=False))
         return 0
     print(
-        f"{count(card.documents_in, 'document')} in, {number(card.documents_out)} out "
+        f"{number(card.documents_in)} documents in, {number(card.documents_out)} out "
         f"({number(card.characters_in)} to {number(card.characters_out)} characters)"
     )
     for name, step in card.tally.steps.items():

@@ -6,7 +6,8 @@ and the settings alone, not on how many processes there are or how often the wor
 In memory are a few chunks for each process and the indices of `interp.data.duplicates`.
 
 After each shard a journal (`interp.data.journal`) says how far the input has been used. A run that
-finds one goes on from there: it reads past the input that is done, and refills the indices from the shards.
+finds one goes on from there: it reads past the input that is done, and refills the indices from the
+shards.
 """
 
 from __future__ import annotations

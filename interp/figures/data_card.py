@@ -44,8 +44,7 @@ def _summary(card: Mapping[str, Any]) -> str:
     kept, total = card["documents_out"], card["documents_in"]
     share = percent(kept / total) if total else "none"
     files, shards = count(len(card["sources"]), "file"), count(len(card["shards"]), "file")
-    kept_of = f"{number(kept)} of {count(total, 'document')} were kept ({share})"
-    return f"{kept_of}: {files} in, {shards} out."
+    return f"{number(kept)} of {number(total)} documents kept ({share}): {files} in, {shards} out."
 
 
 def _section(heading: str, body: str) -> str:
