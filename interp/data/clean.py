@@ -147,7 +147,7 @@ def clean_chunk(pipeline: Pipeline, suffix: str, chunk: list[Document]) -> Clean
             if private:
                 id, metadata = scrubbed(id), scrubbed(metadata)
             cleaned = Document(text, id, document.source, metadata)
-            kept.append((cleaned, fingerprint(text, near=pipeline.near > 0)))
+            kept.append((cleaned, fingerprint(text, pipeline.near)))
     return Cleaned(kept, tally)
 
 

@@ -48,7 +48,7 @@ class Seen:
         """Remembers the texts that an interrupted run has written."""
         if self.exact is None and self.near is None:
             return
-        work = partial(_fingerprints, self.near is not None)
+        work = partial(_fingerprints, self.near.threshold if self.near else 0.0)
         source = iter(texts)
         for prints in workers.map(work, iter(lambda: list(islice(source, 500)), [])):
             for print_ in prints:
@@ -61,5 +61,5 @@ class Seen:
             self.near.add(print_)
 
 
-def _fingerprints(near: bool, texts: list[str]) -> list[Fingerprint]:
-    return [fingerprint(text, near=near) for text in texts]
+def _fingerprints(threshold: float, texts: list[str]) -> list[Fingerprint]:
+    return [fingerprint(text, threshold) for text in texts]

@@ -37,7 +37,7 @@ class Workers(ExitStack):
             self._pool = ProcessPoolExecutor(
                 self.processes, mp_context=get_context("spawn"), initializer=_start_worker
             )
-            self.callback(self._pool.shutdown, wait=False, cancel_futures=True)
+            self.callback(self._pool.shutdown, cancel_futures=True)
         waiting: deque[Future[R]] = deque()
         try:
             for item in items:

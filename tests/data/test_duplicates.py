@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interp.data.duplicates import ExactIndex, NearIndex, fingerprint
+from interp.data.duplicates import MINIMA, ExactIndex, NearIndex, fingerprint, rows_of_a_band
 from interp.data.words import Words
 
 VOCABULARY = [f"w{i}" for i in range(3000)]
@@ -38,14 +38,38 @@ def test_planted_near_duplicates_are_found_and_others_are_not() -> None:
     index = NearIndex(0.7)
     originals = [document(rng) for _ in range(1000)]
     for words in originals:
-        index.add(fingerprint(" ".join(words)))
+        index.add(fingerprint(" ".join(words), 0.7))
     planted = [overlapping(rng, words, 0.9) for words in originals]
-    found = sum(index.match(fingerprint(" ".join(words))) > 0 for words in planted)
+    found = sum(index.match(fingerprint(" ".join(words), 0.7)) > 0 for words in planted)
     assert found / len(planted) >= 0.95
     strangers = [document(rng) for _ in range(1000)]
     halves = [overlapping(rng, words, 0.5) for words in originals]
     for others in (strangers, halves):
-        assert sum(index.match(fingerprint(" ".join(words))) > 0 for words in others) <= 5
+        assert sum(index.match(fingerprint(" ".join(words), 0.7)) > 0 for words in others) <= 5
+
+
+def test_scattered_changes_are_found_with_a_low_threshold() -> None:
+    rng = random.Random(4)
+    index = NearIndex(0.25)
+
+    def found(words: list[str]) -> bool:
+        return index.match(fingerprint(" ".join(words), 0.25)) > 0
+
+    originals = [document(rng) for _ in range(500)]
+    for words in originals:
+        index.add(fingerprint(" ".join(words), 0.25))
+    planted = [
+        [rng.choice(VOCABULARY) if rng.random() < 0.1 else word for word in words]
+        for words in originals
+    ]
+    assert sum(map(found, planted)) >= 475
+    assert not any(found(document(rng)) for _ in range(500))
+
+
+@given(st.floats(0.1, 1.0))
+def test_bands_find_what_is_at_the_threshold(threshold: float) -> None:
+    rows = rows_of_a_band(threshold)
+    assert 1 - (1 - threshold**rows) ** (MINIMA // rows) >= 0.95
 
 
 @pytest.mark.parametrize("share", [0.8, 0.9, 0.97])
@@ -56,7 +80,7 @@ def test_the_estimate_is_the_jaccard_index(share: float) -> None:
     for _ in range(150):
         one = document(rng)
         other = overlapping(rng, one, share)
-        agree = fingerprint(" ".join(one)).minima == fingerprint(" ".join(other)).minima
+        agree = fingerprint(" ".join(one), 0.7).minima == fingerprint(" ".join(other), 0.7).minima
         errors.append(agree.mean() - shares(one, other))
     assert abs(np.mean(errors)) < 3 * np.std(errors) / np.sqrt(len(errors))
     assert np.std(errors) < 0.06  # of a hundred draws: the square root of J (1 - J) / 100
@@ -65,7 +89,7 @@ def test_the_estimate_is_the_jaccard_index(share: float) -> None:
 def test_what_leaves_the_window_is_forgotten() -> None:
     rng = random.Random(2)
     index = NearIndex(0.7, window=50)
-    prints = [fingerprint(" ".join(document(rng))) for _ in range(120)]
+    prints = [fingerprint(" ".join(document(rng)), 0.7) for _ in range(120)]
     for one in prints:
         index.add(one)
     assert [index.match(one) == 1 for one in prints] == [False] * 70 + [True] * 50
@@ -101,14 +125,14 @@ def test_equal_runs_of_words_have_equal_hashes_and_others_do_not(parts: list[str
 
 def test_case_punctuation_and_spacing_do_not_matter_to_near_duplicates() -> None:
     index = NearIndex(1.0)
-    index.add(fingerprint("The cat sat on the mat, and the dog on the log."))
-    assert index.match(fingerprint("the CAT sat; on the mat -- and the dog\non the log")) == 1
-    assert not index.match(fingerprint("the cat sat on the mat and the dog on the bog"))
+    index.add(fingerprint("The cat sat on the mat, and the dog on the log.", 1.0))
+    assert index.match(fingerprint("the CAT sat; on the mat -- and the dog\non the log", 1.0)) == 1
+    assert not index.match(fingerprint("the cat sat on the mat and the dog on the bog", 1.0))
 
 
 def test_texts_without_words_are_no_near_duplicates() -> None:
     index = NearIndex(0.1)
     for text in ("", "...", "!?"):
-        assert not index.match(fingerprint(text))
-        index.add(fingerprint(text))
+        assert not index.match(fingerprint(text, 0.1))
+        index.add(fingerprint(text, 0.1))
     assert index.kept == 0
