@@ -23,6 +23,7 @@ COMMANDS = {
     "tokenize": "train a tokenizer and pack texts into a corpus",
     "size": "say which model to train with a budget",
     "train": "pre-train a model on a packed corpus",
+    "zoo": "list the models that come with the package, or make one again",
     "finetune": "teach a model a task by examples",
     "evaluate": "measure a model on a task",
     "generate": "continue a prompt",

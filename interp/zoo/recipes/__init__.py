@@ -1,1 +1,16 @@
-"""The scripts that made the models of the zoo, one `python -m interp.zoo.recipes.NAME` each."""
+"""The recipes that made the models of the zoo: `interp zoo build NAME` runs one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+# Name -> the module with its `build(out, work, ...)`, and whether it reads data sets.
+RECIPES: dict[str, tuple[str, bool]] = {
+    "induction": ("interp.zoo.recipes.induction", False),
+    "stories": ("interp.zoo.recipes.stories", True),
+}
+
+
+def work_folder(out: Path) -> Path:
+    """Where the trainings of a build lie unless told otherwise: beside what they make."""
+    return out.with_name(f"{out.name}-work")

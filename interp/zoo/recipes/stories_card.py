@@ -27,9 +27,7 @@ class Figures:
 
     parameters: int
     seed: int
-    note: str
     steps: int
-    plans: list[list[int]]
     tokens_per_step: int
     tokens_seen: int
     tokens_in_corpus: int
@@ -118,16 +116,16 @@ token: the model has begun to copy by induction, and is far from perfect at it.
 
 ## How it was made
 
-`python -m interp.zoo.recipes.stories --data DIR --out DIR --steps {f.steps}`
+`interp zoo build stories --data DIR --out DIR --minutes {f.minutes:.0f}`
 
 {f.steps:,} steps of {f.tokens_per_step:,} tokens, {f.tokens_seen / 1e6:.1f} million or \
 {f.tokens_seen / f.tokens_in_corpus:.1f} times the corpus; seed {f.seed};
 computed in {f.computed_in} with float32 master weights, torch {f.torch}. Muon for the
 blocks' matrices and AdamW for the rest. The rate warms up over 100 steps and falls linearly to
-zero over the last 40 % of the steps; gradients are clipped at norm 1. From step 2,100 on, two rows
-in sixteen repeat a passage of 21 to 126 tokens over and over, for the sake of induction heads.
+zero over the last 40 % of the steps; gradients are clipped at norm 1. From step 1,000 on, two rows
+in sixteen repeat a passage of 21 to 127 tokens over and over, for the sake of induction heads.
 `training.json` holds these figures.
-{_remarks(f)}
+
 ## Data
 
 - {len(novels)} English novels in the editions of Standard Ebooks, half of them children's books
@@ -160,15 +158,3 @@ quotation marks, in other languages, or with code is far from what it was traine
 The weights and this card are under the MIT licence of this repository; attribution for the texts
 is due as `ATTRIBUTION.tsv` says.
 """
-
-
-def _remarks(f: Figures) -> str:
-    """What was not as planned in a run; empty where nothing was."""
-    remarks = [f.note] if f.note else []
-    if len(f.plans) > 1:
-        planned = ", then ".join(f"{total:,} (at step {step:,})" for step, total in f.plans)
-        remarks.append(
-            f"The planned number of steps changed: {planned}. The rate followed each plan, so it\n"
-            "fell and rose again in between, which the command above does not repeat."
-        )
-    return "".join(f"\n{remark}\n" for remark in remarks)

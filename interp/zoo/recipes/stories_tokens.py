@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from interp.data.batch import Batch
 from interp.data.sets.stories import Book
 from interp.data.tokenizing import SPECIAL
 from interp.tokenizer import Tokenizer
@@ -83,6 +84,34 @@ def batch(
         period = int(random.integers(stride // 12, stride // 2))
         row[1:] = row[1 : period + 1].repeat(stride // period + 1)[:stride]
     return out
+
+
+@dataclass(frozen=True)
+class StoryRows:
+    """The training text of `stories`: rows of `length` tokens, each to predict the next.
+
+    Attributes:
+        repeated: so many rows of a step repeat a passage, from the step `repeated_from` on.
+    """
+
+    corpus: Corpus
+    rows: int
+    length: int
+    seed: int
+    repeated: int = 0
+    repeated_from: int = 0
+
+    def batch(self, step: int) -> Batch:
+        """`tokens` [rows, length], and what follows each as labels."""
+        read = batch(
+            self.corpus,
+            step,
+            rows=self.rows,
+            length=self.length + 1,
+            seed=self.seed,
+            repeated=self.repeated if step >= self.repeated_from else 0,
+        )
+        return Batch({"tokens": read[:, :-1]}, read[:, 1:].contiguous())
 
 
 @functools.lru_cache(maxsize=2)

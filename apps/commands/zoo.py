@@ -1,0 +1,69 @@
+"""List the models of the zoo, or train one of them again by its recipe.
+
+A build that is stopped goes on where it was when the same command is given again."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+EXAMPLES = """\
+  interp zoo list
+  interp zoo build induction --out my-induction
+  interp zoo build stories --data DATA --out my-stories --minutes 30"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="list | build")
+    actions.add_parser("list", help="the models, and which have a recipe")
+    build = actions.add_parser("build", help="train a model by its recipe")
+    build.add_argument("name", help="of the model")
+    build.add_argument("--out", type=Path, required=True, help="model folder to write")
+    build.add_argument("--data", type=Path, help="folder of the data sets, if it reads some")
+    build.add_argument("--work", type=Path, help="training runs (default: OUT-work)")
+    build.add_argument("--minutes", type=float, metavar="M", help="of training, if it asks")
+    build.add_argument("--device", default="cpu", help="to train on (cpu)")
+
+
+def run(options: argparse.Namespace) -> int:
+    from interp.zoo import ZOO
+    from interp.zoo.recipes import RECIPES
+
+    if options.action == "list":
+        width = max(map(len, {*ZOO, *RECIPES}))
+        for name in sorted({*ZOO, *RECIPES}):
+            recipe = "" if name in RECIPES else " (no recipe)"
+            print(f"{name.ljust(width)}  {ZOO.get(name, 'a recipe; not trained yet')}{recipe}")
+        return 0
+    return _build(options)
+
+
+def _build(options: argparse.Namespace) -> int:
+    import inspect
+
+    from interp import InputError
+    from interp.zoo.recipes import RECIPES, work_folder
+
+    if options.name not in RECIPES:
+        raise InputError(f"There is no recipe {options.name!r}; there are {', '.join(RECIPES)}.")
+    home, reads = RECIPES[options.name]
+    if reads and options.data is None:
+        raise InputError(f"The recipe of {options.name} reads data sets: give --data FOLDER.")
+    build = import_module(home).build
+    wanted = inspect.signature(build).parameters
+    given: dict[str, Any] = {"minutes": options.minutes, "device": options.device}
+    given = {name: value for name, value in given.items() if name in wanted}
+    if options.minutes is not None and "minutes" not in wanted:
+        raise InputError(f"The recipe of {options.name} has a fixed number of steps.")
+    if reads:
+        given["data"] = options.data
+    try:
+        build(options.out, options.work or work_folder(options.out), **given)
+    except KeyboardInterrupt:
+        print("interp: stopped; the same command goes on", file=sys.stderr)
+        return 130
+    print(f"{options.out} holds {options.name}; its README.md says how good it is")
+    return 0
