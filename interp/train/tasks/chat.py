@@ -20,7 +20,7 @@ from interp.errors import InputError
 from interp.model.transformer import HookedTransformer
 from interp.train.metrics import Measure, likelihood, rouge, translation
 from interp.train.preference import answer_log_probs
-from interp.train.tasks.generation import template_for, write
+from interp.train.tasks.generation import prompts, template_for, write
 from interp.train.tasks.rows import Row
 from interp.train.tasks.task import Trainable, by_length, evaluation_tokens, require_shape
 
@@ -83,12 +83,13 @@ class Chatting(Trainable[Dialogue, list[Replies]]):
         template = template_for(tokenizer)
         longest = min(self.max_new_tokens, model.cfg.n_ctx // 2)
         owner = [i for i, turns in enumerate(records) for turn in turns if turn.role == ASSISTANT]
-        asked = [
-            template.prompt(turns[:place], tokenizer)
+        before = [
+            turns[:place]
             for turns in records
             for place, turn in enumerate(turns)
             if turn.role == ASSISTANT
         ]
+        asked = prompts(before, tokenizer)
         texts = write(
             model,
             [prompt[-(model.cfg.n_ctx - longest) :] for prompt in asked],

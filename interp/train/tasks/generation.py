@@ -81,13 +81,21 @@ def template_for(tokenizer: Tokenizer) -> Template:
     return CHAT if known else PLAIN
 
 
-def asked(source: str, tokenizer: Tokenizer, room: int) -> Dialogue:
-    """A text as what a user says, cut at its end to `room` tokens."""
-    (ids,) = encode_texts(tokenizer, [source])
-    if len(ids) > room:
-        source = tokenizer.decode(ids[:room])
-    return (Turn("user", source),)
+def asked(sources: Sequence[str], tokenizer: Tokenizer, room: int) -> list[Dialogue]:
+    """Texts as what a user says, each cut at its end to `room` tokens."""
+    cut = [
+        source if len(ids) <= room else tokenizer.decode(ids[:room])
+        for source, ids in zip(sources, encode_texts(tokenizer, sources), strict=True)
+    ]
+    return [(Turn("user", text),) for text in cut]
 
 
-def answered(dialogue: Dialogue, answer: str) -> Dialogue:
-    return (*dialogue, Turn(ASSISTANT, answer))
+def prompts(dialogues: Sequence[Dialogue], tokenizer: Tokenizer) -> list[list[int]]:
+    """Ids of each dialogue up to where the assistant's next answer begins.
+
+    As `Template.prompt`, which prepares the tokenizer anew for each.
+    """
+    template = template_for(tokenizer)
+    mark = tokenizer.encode(template.before[ASSISTANT])
+    encoded = template.encode(dialogues, tokenizer)
+    return [[*(i for ids, _ in pieces for i in ids), *mark] for pieces in encoded]

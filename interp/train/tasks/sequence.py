@@ -14,11 +14,11 @@ from typing import ClassVar
 from interp.data.chat import Chat
 from interp.data.examples import Examples
 from interp.data.pairs import Pairs
-from interp.data.records import Pair
+from interp.data.records import ASSISTANT, Pair, Turn
 from interp.model.transformer import HookedTransformer
 from interp.train.metrics import Measure, rouge, squad, translation
 from interp.train.tasks.extractive_qa import sentences
-from interp.train.tasks.generation import answered, asked, template_for, write
+from interp.train.tasks.generation import asked, prompts, template_for, write
 from interp.train.tasks.rows import Row
 from interp.train.tasks.task import Trainable, require_shape
 
@@ -45,10 +45,12 @@ class TextToText(Trainable[Pair, list[str]]):
                 seed=seed,
                 start=model.cfg.decoder_start_token_id,
             )
-        room = self._room(model)
-        dialogues = [answered(asked(source, tokenizer, room), target) for source, target in both]
+        said = asked([source for source, _ in both], tokenizer, self._room(model))
         return Chat(
-            dialogues,
+            [
+                (*turns, Turn(ASSISTANT, target))
+                for turns, (_, target) in zip(said, both, strict=True)
+            ],
             tokenizer,
             template_for(tokenizer),
             tokens=tokens,
@@ -72,11 +74,11 @@ class TextToText(Trainable[Pair, list[str]]):
                 max_length=model.cfg.n_ctx,
                 seed=0,
             )
-            prompts = [ids for ids, _ in pairs.sources]
-            return write(model, prompts, max_new_tokens=longest, progress=progress)
-        template, room = template_for(tokenizer), self._room(model)
-        prompts = [template.prompt(asked(text, tokenizer, room), tokenizer) for text in sources]
-        return write(model, prompts, max_new_tokens=longest, stop=template.after, progress=progress)
+            ids = [source for source, _ in pairs.sources]
+            return write(model, ids, max_new_tokens=longest, progress=progress)
+        ids = prompts(asked(sources, tokenizer, self._room(model)), tokenizer)
+        stop = template_for(tokenizer).after
+        return write(model, ids, max_new_tokens=longest, stop=stop, progress=progress)
 
     def _longest(self, model: HookedTransformer) -> int:
         return min(self.max_new_tokens, model.cfg.n_ctx // 2)
@@ -84,7 +86,7 @@ class TextToText(Trainable[Pair, list[str]]):
     def _room(self, model: HookedTransformer) -> int:
         """Tokens of the source that a decoder's context has room for, beside marks and target."""
         tokenizer = model.require_tokenizer()
-        marks = template_for(tokenizer).prompt(asked("", tokenizer, 0), tokenizer)
+        (marks,) = prompts([(Turn("user", ""),)], tokenizer)
         return model.cfg.n_ctx - len(marks) - self._longest(model)
 
 

@@ -79,6 +79,13 @@ def test_the_sentence_with_the_most_common_words() -> None:
     assert sentences("") == [""]
 
 
+def test_the_simple_rule_answers_nothing_where_that_is_usual() -> None:
+    answered, nothing = questions(6)[1], questions(6)[0]
+    one, other = [answered], [nothing, nothing, answered]
+    assert ExtractiveQA().baseline(one, other)[0] == "best-overlap sentence"
+    assert ExtractiveQA().baseline(other, one) == ("no answer", [""])
+
+
 def test_records_of_lines() -> None:
     row = {"question": "q", "context": "a cat, a cat", "answers": "cat"}
     assert ExtractiveQA.record(Row(row)).answers == (Answer("cat", 2),)
