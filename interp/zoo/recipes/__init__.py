@@ -8,6 +8,7 @@ from pathlib import Path
 RECIPES: dict[str, tuple[str, bool]] = {
     "induction": ("interp.zoo.recipes.induction", False),
     "stories": ("interp.zoo.recipes.stories", True),
+    "translate-en-fr": ("interp.zoo.recipes.translate", True),
 }
 
 
