@@ -173,6 +173,8 @@ def _write_shards(
         journal.finish(writer.close(), tally, done)
     except BaseException as error:
         writer.abandon(error)
+        if not journal.shards:
+            journal.remove()  # there is nothing to go on from
         raise
 
 
