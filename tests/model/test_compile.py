@@ -25,6 +25,7 @@ from tests.model.configurations import build, example, shared_model
 from tests.model.taps import Put
 
 POINT = "blocks.1.hook_resid_mid"
+SIZES = [(2, 7), (2, 9), (2, 11), (3, 8), (4, 13), (2, 10)]
 
 
 class Graphs:
@@ -81,6 +82,40 @@ def test_a_training_step_is_the_eager_one() -> None:
     assert torch.allclose(loss, expected, atol=1e-6)
     for ours, theirs in zip(model.parameters(), peer.parameters(), strict=True):
         assert ours.grad is not None and torch.allclose(ours.grad, theirs.grad, atol=1e-6)
+
+
+def padded(model: HookedTransformer, batch: int, pos: int) -> dict[str, Tensor]:
+    """A batch whose second text is shorter, on both sides of an encoder-decoder."""
+    inputs = example(model.cfg, batch, pos)
+    sides = {"attention_mask": "tokens", "decoder_attention_mask": "decoder_tokens"}
+    for mask, tokens in sides.items():
+        if tokens in inputs:
+            inputs[mask] = torch.ones_like(inputs[tokens])
+            inputs[mask][1, -2:] = 0
+    return inputs
+
+
+@pytest.mark.parametrize(
+    "name", ["decoder", "decoder-llama", "encoder-bert", "pair-t5", "pair-rotary"]
+)
+def test_a_step_of_training_in_two_halves_is_one_graph_for_all_lengths(name: str) -> None:
+    """The stream from the blocks, then the head; with dropout, masks, and segments where they
+    belong. After the first length, the batch and the positions become variables of the graph."""
+    model = build(name, dropout=0.1).train()
+    n_layers = len(model.stack(model.last_stack).blocks)
+
+    def step(**inputs: Tensor) -> Tensor:
+        torch.manual_seed(0)  # both ways drop the same
+        out = model.finish(model(**inputs, stop_at_layer=n_layers))
+        (gradient,) = torch.autograd.grad(out.square().mean(), model.embed.weight)
+        return torch.cat([out.flatten(), gradient.flatten()])
+
+    graphs = Graphs()
+    eager = [step(**padded(model, batch, pos)) for batch, pos in SIZES]
+    model.compile(fullgraph=True, backend=graphs)
+    for (batch, pos), expected in zip(SIZES, eager, strict=True):
+        torch.testing.assert_close(step(**padded(model, batch, pos)), expected)
+    assert len(graphs.graphs) <= 3
 
 
 # Operations that only say how a tensor lies in memory.
