@@ -74,12 +74,8 @@ def test_adapters_change_no_more_than_they_should() -> None:
         lora=LoRA(rank=1, targets=("blocks.0.attn.q",)),
         progress=False,
     )
-    old = dict(model.named_parameters())
-    changed = {
-        name
-        for name, p in new.named_parameters()
-        if name not in old or not torch.equal(p, old[name])
-    }
+    old = dict(Classification(("neg", "pos")).prepare(model).named_parameters())
+    changed = {name for name, p in new.named_parameters() if not torch.equal(p, old[name])}
     assert changed == {
         "blocks.0.attn.qkv.weight",
         "output.classifier.weight",

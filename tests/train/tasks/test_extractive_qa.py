@@ -35,6 +35,16 @@ def test_the_best_piece_by_brute_force(n: int, first: int, seed: int) -> None:
     assert score == pytest.approx(max(every.values()) - float(log_p[0].sum()), abs=1e-5)
 
 
+def test_an_answer_has_at_most_thirty_tokens_and_does_not_end_before_it_begins() -> None:
+    window = Window(0, [0] * 45, [0] * 45, [None, *((i, i + 1) for i in range(44))], (0, 0))
+    log_p = torch.zeros(45, 2)
+    log_p[1, 0] = log_p[44, 1] = 5.0
+    _, start, end = best_span(log_p, window)
+    assert end - start < 30
+    _, start, end = best_span(log_p.flip(1), window)
+    assert start <= end
+
+
 def oracle(model: Any, batch: Batch) -> Tensor:
     """Logits of a model that knows where the answer of each window is, if it is there."""
     rows, width = batch.inputs["tokens"].shape
@@ -62,13 +72,24 @@ def test_who_knows_the_right_positions_is_always_right(
     assert found["exact_match"] == found["f1"] == 1
 
 
-def test_where_every_question_has_an_answer_one_is_always_given() -> None:
+def nothing(model: Any, batch: Batch) -> Tensor:
+    """Logits of a model that finds no answer anywhere."""
+    logits = torch.zeros(*batch.inputs["tokens"].shape, 2)
+    logits[:, 0] = 9.0
+    return logits
+
+
+def test_where_every_question_has_an_answer_one_is_always_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(extractive_qa, "logits_of", nothing)
     records = [record for record in questions(9) if record.answers]
     task = ExtractiveQA.of(records)
     assert not task.unanswerable
     one = task.prepare(model("encoder"))
     answers = task.answer(one, records)
     assert all(answer and answer in r.context for answer, r in zip(answers, records, strict=True))
+    assert ExtractiveQA(unanswerable=True).answer(one, records) == [""] * len(records)
 
 
 def test_the_sentence_with_the_most_common_words() -> None:
