@@ -97,7 +97,7 @@ def fit(
     devices = [weight.device] if weight.device.type == "cuda" else []
     try:
         with torch.random.fork_rng(devices=devices):
-            loop = _Loop(model, source, settings, objective or CrossEntropy(), evaluate, world)
+            loop = Loop(model, source, settings, objective or CrossEntropy(), evaluate, world)
             return loop.run(recorder, progress and world.first)
     finally:
         model.eval()
@@ -105,7 +105,9 @@ def fit(
             recorder.close()
 
 
-class _Loop:
+class Loop:
+    """A training that is under way: `fit` runs it, benchmarks time its steps."""
+
     def __init__(
         self,
         model: HookedTransformer,
@@ -151,7 +153,7 @@ class _Loop:
         with bar, _interruptible() as interrupted:
             self._checkpoint(recorder)
             while not self._finished():
-                record = self._one_step()
+                record = self.one_step()
                 if self._is_due(self.settings.evaluate_every):
                     record["evaluation"] = self._evaluate()
                 if recorder is not None:
@@ -191,7 +193,7 @@ class _Loop:
 
     # -- one step --------------------------------------------------------------------------------
 
-    def _one_step(self) -> dict[str, Any]:
+    def one_step(self) -> dict[str, Any]:
         """Makes a step; returns what to log of it."""
         begin = time.perf_counter()
         self._plan()
