@@ -18,12 +18,30 @@ def blocks(text: str, language: str = "") -> list[str]:
 def test_the_example_runs(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    [example] = blocks((repository / "README.md").read_text(encoding="utf-8"), "python")
+    example = blocks((repository / "README.md").read_text(encoding="utf-8"), "python")[0]
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": "example"}
     exec(compile(example, "README.md", "exec"), names)
     assert (tmp_path / "why.html").stat().st_size > 0
     assert not names["changed"].equal(names["logits"])  # type: ignore[attr-defined]
+
+
+def test_the_example_with_a_run_works(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a tiny model that learns to copy."""
+    import interp
+    from interp.data.synthetic.repeated import RepeatedTokens
+
+    example = blocks((repository / "README.md").read_text(encoding="utf-8"), "python")[1]
+    monkeypatch.chdir(tmp_path)
+    cfg = interp.TransformerConfig(d_model=8, n_layers=1, n_heads=1, d_vocab=9, n_ctx=8)
+    asked = interp.Settings(steps=520, precision="float32")
+    source = RepeatedTokens(d_vocab=9, rows=2, length=8, seed=0)
+    interp.fit(interp.HookedTransformer(cfg), source, asked, folder="run", progress=False)
+    names: dict[str, object] = {"interp": interp}
+    exec(compile(example, "README.md", "exec"), names)
+    assert names["late"].cfg == cfg  # type: ignore[attr-defined]
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")

@@ -67,6 +67,8 @@ class Plan:
             schedule="wsd",
             decay_share=0.9,
             evaluate_every=max(1, min(steps, round(steps_per_epoch))),
+            checkpoint_every=max(1, min(steps, round(steps_per_epoch))),
+            early_checkpoints=False,
             stop_on=task.stop_on,
             stop_higher=task.stop_higher,
             patience=self.patience,

@@ -26,7 +26,7 @@ from interp.train.optimizer import Optimizers
 from interp.train.parallel import World, join
 from interp.train.precision import fastest_dtype
 from interp.train.recorder import Recorder
-from interp.train.schedule import checkpoint_steps, decay_begins
+from interp.train.schedule import decay_begins, is_checkpoint
 from interp.train.settings import Settings
 
 Evaluate = Callable[[HookedTransformer], Mapping[str, float]]
@@ -270,11 +270,7 @@ class Loop:
         return every > 0 and self.step % every == 0
 
     def _checkpoint(self, recorder: Recorder | None) -> None:
-        if recorder is None:
-            return
-        every = self.settings.checkpoint_every
-        steps = checkpoint_steps(every, self.total)
-        if self.step in steps or (self.total is None and self._is_due(every)):
+        if recorder is not None and is_checkpoint(self.settings, self.step, self.total):
             self.compute.gather()
             recorder.checkpoint(self.step, self.model)
 

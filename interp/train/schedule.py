@@ -40,13 +40,16 @@ def decay_begins(settings: Settings) -> float:
     return 1 - settings.decay_share if settings.schedule == "wsd" else 1.0
 
 
-def checkpoint_steps(every: int, total: int | None) -> set[int]:
-    """Steps at which a checkpoint lies, as in Pythia's suites (Biderman et al. 2023, arXiv
-    2304.01373): 0, 1, 2, 4 ... 512, and every multiple of `every`, and the last.
+def is_checkpoint(settings: Settings, step: int, total: int | None) -> bool:
+    """Whether a checkpoint lies after this many steps: at 0, 1, 2, 4 ... 512 as in Pythia's suites
+    (Biderman et al. 2023, arXiv 2304.01373), at every multiple of `checkpoint_every`, and at the
+    end.
 
-    With `total` None (not known yet) there is no last one, and multiples are not listed.
+    Args:
+        total: of all steps; None while it is not known.
     """
-    steps = {0, *(2**k for k in range(10))}
-    if total is None:
-        return steps
-    return {step for step in steps | set(range(0, total, every)) if step <= total} | {total}
+    every = settings.checkpoint_every
+    if every == 0:
+        return False
+    early = settings.early_checkpoints and step <= 512 and step & (step - 1) == 0
+    return early or step % every == 0 or step == total

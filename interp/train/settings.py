@@ -83,7 +83,9 @@ class Settings:
     """Whether a higher value of `stop_on` is better."""
     patience: int = 5
     checkpoint_every: int = 1000
-    """Checkpoints lie at steps 0, 1, 2, 4 ... 512 and then at every multiple of this."""
+    """Checkpoints lie at the multiples of this and at the end; 0 for none."""
+    early_checkpoints: bool = True
+    """Whether they also lie at steps 1, 2, 4 ... 512, as Pythia's do."""
     save_every: float = 120.0
     """Seconds between states to resume from."""
 
@@ -123,7 +125,7 @@ class Settings:
         require(0 <= self.final_share <= 1, f"final_share is {self.final_share}; not in [0, 1].")
         require(0 <= self.ema < 1, f"ema is {self.ema}; it must be in [0, 1).")
         require(min(self.clip, self.spike) >= 0, "clip and spike cannot be negative.")
-        require(self.checkpoint_every >= 1, f"checkpoint_every is {self.checkpoint_every}.")
+        require(self.checkpoint_every >= 0, f"checkpoint_every is {self.checkpoint_every}.")
         require(
             self.stop_on is None or self.evaluate_every > 0,
             f"Stopping on {self.stop_on!r} needs evaluations: set evaluate_every.",
@@ -165,6 +167,7 @@ RESULT = frozenset(
         "parallel",
         "evaluate_every",
         "checkpoint_every",
+        "early_checkpoints",
         "save_every",
     }
 )

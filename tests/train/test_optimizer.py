@@ -13,7 +13,7 @@ from interp.errors import ConfigError
 from interp.train import muon
 from interp.train.muon import Muon, orthogonalized
 from interp.train.optimizer import Optimizers
-from interp.train.schedule import checkpoint_steps, factor
+from interp.train.schedule import factor, is_checkpoint
 from interp.train.settings import Settings
 from tests.train.runs import settings, tiny
 
@@ -135,10 +135,16 @@ def test_schedules_are_their_formulas() -> None:
 
 
 def test_checkpoints_lie_where_those_of_pythia_do() -> None:
-    found = sorted(checkpoint_steps(1000, 3500))
-    assert found == [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000, 2000, 3000, 3500]
-    assert sorted(checkpoint_steps(1000, 3)) == [0, 1, 2, 3]
-    assert checkpoint_steps(1000, None) == {0, *(2**k for k in range(10))}
+    def steps(total: int | None, **changes: object) -> list[int]:
+        asked = Settings(steps=5000).replace(**changes)
+        return [step for step in range((total or 3999) + 1) if is_checkpoint(asked, step, total)]
+
+    early = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
+    assert steps(3500) == [*early, 1000, 2000, 3000, 3500]
+    assert steps(3) == [0, 1, 2, 3]
+    assert steps(None) == [*early, 1000, 2000, 3000]
+    assert steps(25, early_checkpoints=False, checkpoint_every=10) == [0, 10, 20, 25]
+    assert steps(3500, checkpoint_every=0) == []
 
 
 # -- settings --------------------------------------------------------------------------------------
