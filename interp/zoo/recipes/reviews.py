@@ -161,11 +161,8 @@ def build(
     models: dict[str, list[HookedTransformer]] = {name: [] for name in systems}
     for name, (start, plan) in systems.items():
         for seed in SEEDS:
-            place = work / f"{name}-{seed}"
-            model, _ = tuned(
-                start, Plan(plan.epochs, plan.learning_rate, plan.patience, seed), data, place
-            )
-            models[name].append(model)
+            seeded = dataclasses.replace(plan, seed=seed)
+            models[name].append(tuned(start, seeded, data, work / f"{name}-{seed}"))
     stored = save_rounded(models["pre-trained"][0].cpu(), out)
     test = sentences(data, "test")
     frame = pd.concat(
