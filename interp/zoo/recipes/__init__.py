@@ -7,6 +7,7 @@ from pathlib import Path
 # Name -> the module with its `build(out, work, ...)`, and whether it reads data sets.
 RECIPES: dict[str, tuple[str, bool]] = {
     "induction": ("interp.zoo.recipes.induction", False),
+    "planted": ("interp.zoo.recipes.planted", True),
     "reviews": ("interp.zoo.recipes.reviews", True),
     "stories": ("interp.zoo.recipes.stories", True),
     "translate-en-fr": ("interp.zoo.recipes.translate", True),
