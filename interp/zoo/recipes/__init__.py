@@ -10,6 +10,7 @@ RECIPES: dict[str, tuple[str, bool]] = {
     "planted": ("interp.zoo.recipes.planted", True),
     "reviews": ("interp.zoo.recipes.reviews", True),
     "stories": ("interp.zoo.recipes.stories", True),
+    "stories-suite": ("interp.zoo.recipes.stories_suite", True),
     "translate-en-fr": ("interp.zoo.recipes.translate", True),
 }
 
