@@ -27,8 +27,9 @@ def test_quick_mode_measures_every_contestant(
     assert {INTERP, HF, TWIN} <= names[hooks.EAGER].values.keys()
     assert OWN in names[FULL_CACHE].ratios and OWN in names[EARLY].ratios
     assert all(name in printed for name in (*NAMES, *names))
-    # Three streams of 2 x 8 positions of 16 numbers, and the ids of 8 positions: nothing else.
-    assert names[hooks.HELD].values[INTERP] == 3 * 2 * 8 * 16 * 4 + 8 * 8
+    # Three streams of 2 x 8 positions of 16 numbers, the ids of 8 positions, and the logits of one,
+    # by which a change of the weights is noticed: nothing else.
+    assert names[hooks.HELD].values[INTERP] == 3 * 2 * 8 * 16 * 4 + 8 * 8 + 31 * 4
     written = json.loads((tmp_path / "figures.json").read_text())
     assert [line["name"] for line in written["lines"]] == [line.name for line in done.lines]
 
