@@ -107,8 +107,7 @@ def measure_speed(
 
 
 def _measure(step: Step, seconds: float, clock: Callable[[], float]) -> tuple[float, float]:
-    """Tokens per second and seconds of a step: the medians over steps."""
-    step()  # warms up
+    """Tokens per second and seconds of a step: medians, which a slow first step leaves alone."""
     speeds: list[float] = []
     took: list[float] = []
     start = clock()
