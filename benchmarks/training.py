@@ -29,6 +29,7 @@ from interp.train.linear_cross_entropy import linear_cross_entropy
 from interp.train.loop import Loop
 from interp.train.objective import CrossEntropy
 from interp.train.parallel import World
+from interp.train.precision import fastest_dtype
 from interp.train.settings import Settings
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
@@ -209,7 +210,10 @@ def main(arguments: Sequence[str] | None = None) -> list[Row]:
     if chosen.batch:
         shape = dataclasses.replace(shape, batch=chosen.batch)
     rows: list[Row] = []
-    for dtype in (torch.float32, torch.bfloat16):
+    dtypes = [torch.float32]
+    if fastest_dtype(chosen.device) == torch.bfloat16:
+        dtypes.append(torch.bfloat16)
+    for dtype in dtypes:
         timings = measure(
             shape, dtype, chosen.device, compiled=chosen.compiled, rounds=chosen.rounds
         )
@@ -217,10 +221,13 @@ def main(arguments: Sequence[str] | None = None) -> list[Row]:
     how = "compiled" if chosen.compiled else "eager"
     machine = report.machine(chosen.device, [])
     title = f"{shape}, {how}"
+    if len(dtypes) == 1:
+        title += "; bfloat16 is slower than float32 on this machine and was left out"
     lines = [", ".join(f"{k}: {v}" for k, v in machine.items()), title]
     table = [row.cells() for row in rows]
     print("\n".join(lines), report.as_text(HEADER, table), sep="\n\n")
-    if chosen.device == "cuda" and (best := peak()) is not None:
+    best = peak() if chosen.device == "cuda" and len(dtypes) == 2 else None
+    if best is not None:
         ours = next(r for r in rows if r.name == INTERP and r.precision == "bfloat16")
         print(f"share of the bfloat16 peak: {ours.speed * flops_per_token(shape) / best:.1%}")
     if chosen.write:
