@@ -8,6 +8,7 @@ from interp.errors import InputError
 
 # Name -> what it is, in a line. The folder beside this file has the same name.
 ZOO: dict[str, str] = {
+    "induction": "two layers of attention that learn to copy, with a suite of checkpoints",
     "stories": "decoder, 2.6 million parameters, children's and classic English books",
 }
 
