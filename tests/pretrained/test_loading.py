@@ -60,13 +60,15 @@ def test_a_hub_id_fetches_safe_files_only(gpt2: Path, monkeypatch: pytest.Monkey
 
     asked: dict[str, Any] = {}
 
-    def snapshot(name: str, *, allow_patterns: list[str]) -> str:
-        asked.update(name=name, patterns=allow_patterns)
+    def snapshot(name: str, *, revision: str | None, allow_patterns: list[str]) -> str:
+        asked.update(name=name, revision=revision, patterns=allow_patterns)
         return str(gpt2)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
     model = interp.load("some-one/tiny.gpt2", tokenizer=False)
-    assert asked["name"] == "some-one/tiny.gpt2"
+    assert asked["name"] == "some-one/tiny.gpt2" and asked["revision"] is None
+    interp.load("some-one/tiny.gpt2", tokenizer=False, revision="step1000")
+    assert asked["revision"] == "step1000"
     assert not any(p.endswith((".bin", ".py", ".pt", "*")) for p in asked["patterns"])
     with torch.no_grad():
         assert (model(ids()) - make("gpt2")(ids()).logits).abs().max() < 5e-5
@@ -165,8 +167,24 @@ def test_an_unreachable_hub(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ConnectionError("no route to host")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
-    with pytest.raises(LoadError, match=r"zoo \(stories\).*no route to host.*folder of a copy"):
+    with pytest.raises(
+        LoadError, match=r"zoo \(induction, stories.*no route to host.*folder of a copy"
+    ):
         interp.load("storys")
+
+
+def test_a_revision_that_the_hub_does_not_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+    from httpx import Request, Response
+    from huggingface_hub.errors import RevisionNotFoundError
+
+    def snapshot(name: str, **options: Any) -> str:
+        answer = Response(404, request=Request("GET", "https://hub.invalid"))
+        raise RevisionNotFoundError("no such revision", response=answer)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    with pytest.raises(LoadError, match="no revision 'step7'"):
+        interp.load("some-one/tiny", revision="step7")
 
 
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt"])
