@@ -18,7 +18,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from benchmarks.opening import measure_opening
 from benchmarks.peers import BRIDGE, GPT2_SMALL, HF, INTERP, NAMES, SMALL, TWIN, Shape
 from benchmarks.report import OWN, Line, Report, Target
 from benchmarks.steps import steps
+from interp.train.precision import fastest_dtype
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 FORWARD, HELD = "forward", "memory held by the cache"
@@ -72,7 +72,7 @@ def full(device: str) -> Plan:
         rounds=15,
         few=3,
         least=0.02,
-        dtypes=tuple(_DTYPES) if bfloat16_pays(device) else (torch.float32,),
+        dtypes=tuple(_DTYPES) if fastest_dtype(device) == torch.bfloat16 else (torch.float32,),
         compiled=shutil.which("c++") is not None,
         opening=True,
     )
@@ -90,18 +90,6 @@ def quick(device: str) -> Plan:
         compiled=False,
         opening=False,
     )
-
-
-def bfloat16_pays(device: str) -> bool:
-    """Whether this device multiplies bfloat16 matrices clearly faster than float32 ones.
-
-    Measured for about a second, on the largest product in a block of GPT-2 small.
-    """
-    left, right = torch.randn(512, 768, device=device), torch.randn(768, 3072, device=device)
-    tasks = {dtype: partial(torch.mm, left.to(dtype), right.to(dtype)) for dtype in _DTYPES}
-    wait = torch.cuda.synchronize if device == "cuda" else lambda: None
-    timings = interleave(tasks, rounds=15, wait=wait)
-    return timings.ratio(torch.bfloat16, torch.float32).median < 0.8
 
 
 # -- the sections of the table ---------------------------------------------------------------------
