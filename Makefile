@@ -16,7 +16,7 @@ help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
 
 explore: $(READY)  ## open the explorer on the embedded model
-	$(PY) -m streamlit run apps/explorer.py
+	$(PY) -m apps.cli explore
 
 # One thread for each worker: workers that share cores lose time to each other's thread pools.
 test: $(READY)  ## everything that CI runs: style, types, tests

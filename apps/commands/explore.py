@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
+import threading
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 
 EXAMPLES = """\
@@ -12,12 +13,13 @@ EXAMPLES = """\
   interp explore --port 8600 --headless"""
 
 # The project's own .streamlit/config.toml is not part of an installed package.
-_SAFE = {
-    "server.address": "127.0.0.1",
-    "server.allowedHosts": "localhost,127.0.0.1",
-    "browser.gatherUsageStats": "false",
-    "server.maxUploadSize": "5",
-}
+_SAFE = (
+    ("server.address", "127.0.0.1"),
+    ("server.allowedHosts", "localhost"),  # a list: each of its values is given by itself
+    ("server.allowedHosts", "127.0.0.1"),
+    ("browser.gatherUsageStats", "false"),
+    ("server.maxUploadSize", "5"),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,9 +28,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    script = Path(__file__).parents[1] / "explorer.py"
-    command = [sys.executable, "-m", "streamlit", "run", str(script)]
-    settings = _SAFE | {"server.port": options.port, "server.headless": options.headless}
-    for name, value in settings.items():
-        command += [f"--{name}", str(value).lower() if isinstance(value, bool) else str(value)]
-    return subprocess.call(command)
+    from streamlit.web import cli
+
+    # What the first page needs is imported while the server starts and the browser opens: a second
+    # of torch that nobody has to wait for.
+    threading.Thread(target=_warm_up, daemon=True).start()
+    command = ["run", str(Path(__file__).parents[1] / "explorer.py")]
+    own = (("server.port", str(options.port)), ("server.headless", str(options.headless).lower()))
+    for name, value in (*_SAFE, *own):
+        command += [f"--{name}", value]
+    cli.main(command, standalone_mode=False)
+    return 0
+
+
+def _warm_up() -> None:
+    # Whatever goes wrong here goes wrong again, and is said, where the page imports it.
+    with suppress(Exception):
+        for name in ("torch", "pandas", "altair", "interp.explain", "interp.figures.lens"):
+            import_module(name)

@@ -34,10 +34,7 @@ def address(repository: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [
-        *(sys.executable, "-m", "streamlit", "run", "apps/explorer.py"),
-        *("--server.headless=true", f"--server.port={port}", "--server.fileWatcherType=none"),
-    ]
+    command = [sys.executable, "-m", "apps.cli", "explore", "--headless", "--port", str(port)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
         command,
