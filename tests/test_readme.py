@@ -23,7 +23,7 @@ def test_the_example_runs(
     names: dict[str, object] = {"__name__": "example"}
     exec(compile(example, "README.md", "exec"), names)
     assert (tmp_path / "why.html").stat().st_size > 0
-    assert not names["changed"].equal(names["logits"])  # type: ignore[attr-defined]
+    assert not names["changed"].equal(names["logits"])
 
 
 def test_the_example_with_a_run_works(
@@ -41,7 +41,7 @@ def test_the_example_with_a_run_works(
     interp.fit(interp.HookedTransformer(cfg), source, asked, folder="run", progress=False)
     names: dict[str, object] = {"interp": interp}
     exec(compile(example, "README.md", "exec"), names)
-    assert names["late"].cfg == cfg  # type: ignore[attr-defined]
+    assert names["late"].cfg == cfg
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")

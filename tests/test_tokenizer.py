@@ -80,7 +80,7 @@ def test_special_tokens() -> None:
 
 def test_only_text_is_encoded() -> None:
     with pytest.raises(InputError, match="not list"):
-        BYTES.encode(["a"])  # type: ignore[arg-type]
+        BYTES.encode(["a"])
 
 
 @pytest.mark.parametrize("side", ["right", "left"])

@@ -25,7 +25,7 @@ def texts(n: int, seed: int = 0) -> list[str]:
 
 
 def tokenizer(kind: Kind = "bpe", shape: str = "decoder", d_vocab: int = 400) -> Tokenizer:
-    return train_tokenizer(texts(20), kind, d_vocab, shape=shape, extra=sentinels(30))  # type: ignore[arg-type]
+    return train_tokenizer(texts(20), kind, d_vocab, shape=shape, extra=sentinels(30))
 
 
 def corpus(folder: Path, kind: Kind = "bpe", shape: str = "decoder") -> PackedCorpus:

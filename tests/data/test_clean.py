@@ -180,7 +180,7 @@ def test_no_personal_data_leaks_through_the_card(tmp_path: Path) -> None:
 
 @given(st.sampled_from([e for e in examples(300, seed=4) if e.personal]), st.integers(0, 200))
 def test_examples_are_redacted_wherever_they_are_cut(example: object, padding: int) -> None:
-    text, personal = example  # type: ignore[misc]
+    text, personal = example
     shown = redacted("word " * (padding // 5) + text)
     assert len(shown) <= 91
     assert not [text[a:b] for _, a, b in personal if text[a:b] in shown]

@@ -89,7 +89,7 @@ def test_a_model_learns_a_batch_by_heart(name: str, tmp_path: Path) -> None:
     config, make = SOURCES[name]
     source = make(tmp_path / "corpus")
     cfg = TransformerConfig(
-        d_model=64, n_layers=1, n_heads=2, d_vocab=420, n_ctx=64, **config  # type: ignore[arg-type]
+        d_model=64, n_layers=1, n_heads=2, d_vocab=420, n_ctx=64, **config
     )  # fmt: skip
     model = HookedTransformer(cfg, seed=0)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)

@@ -120,7 +120,7 @@ def labelled(**changed: object) -> Labelled:
         "texts": ["a", "b"], "labels": ["bad", "good"], "classes": CLASSES, "tokenizer": ENCODER,
         "tokens": 99, "max_length": 9, "seed": 0,
     }  # fmt: skip
-    return Labelled(**(arguments | changed))  # type: ignore[arg-type]
+    return Labelled(**(arguments | changed))
 
 
 @pytest.mark.parametrize(

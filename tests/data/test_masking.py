@@ -102,7 +102,7 @@ def test_whole_words_are_chosen_with_all_their_tokens(packed: PackedCorpus, step
 
 @pytest.mark.parametrize("kind", ["wordpiece", "bpe", "unigram", "characters", "bytes"])
 def test_words_begin_where_people_see_them_begin(kind: str) -> None:
-    table = tokenizer(kind, "encoder")  # type: ignore[arg-type]
+    table = tokenizer(kind, "encoder")
     continues = continues_word(table)
     text = "the old king, understanding"
     ids = table.encode(text)

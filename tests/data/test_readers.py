@@ -26,7 +26,7 @@ COMPRESS = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
 
 
 def texts(path: Path | str, **reading: object) -> list[str]:
-    return [d.text for d in read_documents([path], Reading(**reading))]  # type: ignore[arg-type]
+    return [d.text for d in read_documents([path], Reading(**reading))]
 
 
 def as_jsonl(rows: list[str]) -> bytes:

@@ -52,7 +52,7 @@ def test_bytes_are_bytes(text: str) -> None:
 def test_special_tokens_come_first_and_the_table_is_as_large_as_asked(
     kind: Kind, shape: str
 ) -> None:
-    tokenizer = train_tokenizer(texts(20), kind, 330, shape=shape, extra=["<|user|>"])  # type: ignore[arg-type]
+    tokenizer = train_tokenizer(texts(20), kind, 330, shape=shape, extra=["<|user|>"])
     ids = [tokenizer.token_id(token) for token in dict.fromkeys(SPECIAL[shape].values())]
     assert ids == list(range(len(ids)))
     assert len(tokenizer) <= 330
@@ -76,7 +76,7 @@ def test_transformers_and_this_package_open_what_was_saved(
 ) -> None:
     from transformers import AutoTokenizer
 
-    tokenizer = train_tokenizer(texts(20), kind, 400, shape=shape)  # type: ignore[arg-type]
+    tokenizer = train_tokenizer(texts(20), kind, 400, shape=shape)
     tokenizer.save(tmp_path)
     again, theirs = Tokenizer.from_folder(tmp_path), AutoTokenizer.from_pretrained(tmp_path)
     assert tokenizer_hash(again) == tokenizer_hash(tokenizer)
@@ -123,7 +123,7 @@ def test_what_cannot_be_trained_is_refused(
     arguments: tuple[object, ...], error: type[Exception], words: str
 ) -> None:
     with pytest.raises(error, match=words):
-        train_tokenizer(*arguments)  # type: ignore[arg-type]
+        train_tokenizer(*arguments)
 
 
 def test_sentinels_have_ids_of_their_own() -> None:

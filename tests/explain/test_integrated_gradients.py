@@ -375,8 +375,8 @@ def test_special_tokens_keep_their_embedding_unless_told_otherwise() -> None:
         ({"method": "crystal_ball"}, "integrated_gradients"),
         ({"target": Target.logit(99)}, "outputs"),
         ({"target": Target.logit(position=20)}, "positions"),
-        ({"target": Target.logit(position=1.5)}, "positions"),  # type: ignore[arg-type]
-        ({"target": Target.logit(2.0)}, "as its id"),  # type: ignore[arg-type]
+        ({"target": Target.logit(position=1.5)}, "positions"),
+        ({"target": Target.logit(2.0)}, "as its id"),
         ({"target": 7}, "Target.logit"),
         ({"target": lambda logits: 3}, "tensor"),
         ({"baseline": "mean"}, "Baseline.mean"),

@@ -24,7 +24,7 @@ def frame() -> pd.DataFrame:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_finding_is_the_mean_gap_and_its_direction(scheme: str) -> None:
-    figure = reliability_chart(frame(), scheme=scheme)  # type: ignore[arg-type]
+    figure = reliability_chart(frame(), scheme=scheme)
     assert "40 predictions in 2 bins" in figure.alt
     assert "differ by 15% on average" in figure.alt  # (30 * 0.2 + 10 * 0) / 40
     assert "says more than it keeps, by 15%" in figure.alt

@@ -58,11 +58,11 @@ def test_a_changed_copy_derives_anew() -> None:
 
 def test_it_cannot_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
-        TransformerConfig(**SMALL).d_model = 3  # type: ignore[misc]
+        TransformerConfig(**SMALL).d_model = 3
 
 
 def test_layers_have_types() -> None:
-    cfg = TransformerConfig(**SMALL, attn_types=["local", "global"], window_size=2)  # type: ignore[arg-type]
+    cfg = TransformerConfig(**SMALL, attn_types=["local", "global"], window_size=2)
     assert cfg.attn_types == ("local", "global")
     assert [cfg.attention_type(i) for i in range(2)] == ["local", "global"]
     assert cfg.use_local_attn

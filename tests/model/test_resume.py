@@ -40,7 +40,7 @@ def at_positions(model: HookedTransformer, logits: Tensor, position: int) -> Ten
 
 
 def stream(model: HookedTransformer, cache: object, layer: int) -> Tensor:
-    trace = cache.replay.traces[model.last_stack]  # type: ignore[attr-defined]
+    trace = cache.replay.traces[model.last_stack]
     out: Tensor = trace.streams[layer]
     return out
 

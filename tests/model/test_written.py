@@ -115,7 +115,7 @@ def test_copies_go_their_own_ways() -> None:
 @pytest.mark.parametrize("stop", ["", ["a", ""], [3], [None]])
 def test_refuses_stops_that_are_no_text(stop: object) -> None:
     with pytest.raises(InputError, match="stop"):
-        read_stops(stop)  # type: ignore[arg-type]
+        read_stops(stop)
 
 
 def test_reads_stops() -> None:

@@ -173,7 +173,7 @@ def test_what_cannot_be_learnt_is_refused() -> None:
     with pytest.raises(ConfigError, match="measured by"):
         finetune(model, "lm", ["a"], ["a"], progress=False)
     with pytest.raises(ConfigError, match="'full' or 'lora'"):
-        finetune(model, "classification", train, train, method="half", progress=False)  # type: ignore[arg-type]
+        finetune(model, "classification", train, train, method="half", progress=False)
     with pytest.raises(ConfigError, match="'full' or 'lora'"):
         finetune(model, "classification", train, train, lora=LoRA(), progress=False)
     with pytest.raises(ConfigError, match="writes text"):

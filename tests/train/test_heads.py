@@ -15,7 +15,7 @@ from tests.model.configurations import build, example
 def test_the_trunk_stays_and_the_head_has_the_right_size(name: str, head: str) -> None:
     model = build(name)
     n_classes = 3 if "class" in head else 0
-    new = with_head(model, head, n_classes)  # type: ignore[arg-type]
+    new = with_head(model, head, n_classes)
     inputs = example(model.cfg)
     last = model.cfg.n_layers
     assert torch.equal(new(**inputs, stop_at_layer=last), model(**inputs, stop_at_layer=last))
@@ -29,7 +29,7 @@ def test_the_trunk_stays_and_the_head_has_the_right_size(name: str, head: str) -
     with torch.no_grad():
         new.embed.weight += 1
     assert not torch.equal(new.embed.weight, model.embed.weight)
-    assert with_head(new, head, n_classes) is new  # type: ignore[arg-type]
+    assert with_head(new, head, n_classes) is new
 
 
 def test_a_classifier_reads_where_the_whole_text_is_known() -> None:
@@ -45,7 +45,7 @@ def test_a_classifier_reads_where_the_whole_text_is_known() -> None:
 
 def test_the_seed_decides_the_head_and_a_pair_of_stacks_has_none() -> None:
     one, other, same = (with_head(build("decoder"), "span", seed=seed) for seed in (1, 2, 1))
-    heads = [model.output.classifier.weight for model in (one, other, same)]  # type: ignore[union-attr]
+    heads = [model.output.classifier.weight for model in (one, other, same)]
     assert torch.equal(heads[0], heads[2]) and not torch.equal(heads[0], heads[1])
     with pytest.raises(ConfigError, match="writes text"):
         with_head(build("pair-t5"), "classification", 2)

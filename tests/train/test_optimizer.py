@@ -113,7 +113,7 @@ SCHEDULES = ("wsd", "cosine", "inverse_sqrt", "constant")
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @given(steps=st.integers(2, 500), warmup=st.integers(0, 50))
 def test_rates_rise_then_fall_and_are_never_zero(schedule: str, steps: int, warmup: int) -> None:
-    asked = Settings(steps=steps, schedule=schedule, warmup_steps=warmup)  # type: ignore[arg-type]
+    asked = Settings(steps=steps, schedule=schedule, warmup_steps=warmup)
     rates = [factor(asked, step, steps) for step in range(steps)]
     assert all(0 < rate <= 1 for rate in rates[:-1]) and rates[-1] >= 0
     top = rates.index(max(rates))
@@ -167,7 +167,7 @@ def test_checkpoints_lie_where_those_of_pythia_do() -> None:
 )
 def test_contradictory_settings_are_refused(wrong: dict[str, object], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        Settings(**wrong)  # type: ignore[arg-type]
+        Settings(**wrong)
 
 
 def test_settings_survive_json() -> None:

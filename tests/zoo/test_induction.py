@@ -66,7 +66,7 @@ def test_the_card_states_what_is_measured(
     assert stated["best induction score at the end"] == pytest.approx(best, abs=1e-4)
     loss = induction.loss_on_repeats(model)
     assert stated["loss on repeats, nats a token"] == pytest.approx(loss, abs=1e-4)
-    assert stated["first step with a score above 0.5"] == induction.rise(trace)[1]  # type: ignore[index]
+    assert stated["first step with a score above 0.5"] == induction.rise(trace)[1]
     assert stated["best induction score of one layer"] < 0.15
 
 

@@ -24,7 +24,7 @@ def sides(name: str, data: Path) -> list[list[object]]:
 
 @pytest.mark.parametrize("language", ["de", "fr"])
 def test_no_held_out_sentence_is_in_training(language: str, shared_data: Path) -> None:
-    train, dev, test = (pairs.tatoeba(shared_data, split, language) for split in SPLITS)  # type: ignore[arg-type]
+    train, dev, test = (pairs.tatoeba(shared_data, split, language) for split in SPLITS)
     sources = [{pair.source for pair in part} for part in (train, dev, test)]
     assert len(sources[1]) == len(dev) == len(sources[2]) == len(test) == 2000
     assert not sources[0] & sources[1] and not sources[0] & sources[2] | sources[1] & sources[2]
@@ -82,7 +82,7 @@ def test_answers_stand_where_they_say_and_contexts_lie_on_one_side(
 
 def test_languages_of_xquad_share_their_split(shared_data: Path) -> None:
     ids = [
-        [q.id for q in questions.xquad(shared_data, "test", language)]  # type: ignore[arg-type]
+        [q.id for q in questions.xquad(shared_data, "test", language)]
         for language in ("de", "en", "es")
     ]
     assert ids[0] == ids[1] == ids[2]
@@ -102,7 +102,7 @@ def test_slots_are_filled_with_what_was_said(shared_data: Path) -> None:
 
 @pytest.mark.parametrize("column", ["upos", "xpos", "deprel"])
 def test_words_have_tags(column: str, shared_data: Path) -> None:
-    test = tags.ud_english_ewt(shared_data, "test", column)  # type: ignore[arg-type]
+    test = tags.ud_english_ewt(shared_data, "test", column)
     assert len(test) == 2077
     for sentence in test:
         assert isinstance(sentence, Tagged) and len(sentence.words) == len(sentence.tags) > 0
@@ -120,7 +120,7 @@ def test_summaries_and_corrections(shared_data: Path) -> None:
         assert [len(part) for part in parts] == expected
         assert all(isinstance(p, Pair) and p.source and p.references for p in parts[2])
     assert any(len(p.references) > 1 for p in pairs.scitldr(shared_data, "test"))
-    news = [pairs.ntrex(shared_data, "test", language) for language in ("de", "fr")]  # type: ignore[arg-type]
+    news = [pairs.ntrex(shared_data, "test", language) for language in ("de", "fr")]
     assert [p.source for p in news[0]] == [p.source for p in news[1]] and len(news[0]) == 1997
 
 
@@ -145,7 +145,7 @@ def test_preferences_are_between_answers_to_one_prompt(shared_data: Path) -> Non
 
 
 def test_plain_texts(shared_data: Path) -> None:
-    whole = "".join(t for s in ("train", "test") for t in texts.tinyshakespeare(shared_data, s))  # type: ignore[arg-type]
+    whole = "".join(t for s in ("train", "test") for t in texts.tinyshakespeare(shared_data, s))
     assert whole == (shared_data / "tinyshakespeare" / "input.txt").read_text("utf-8")
     every = [name for split in SPLITS for name in texts.names(shared_data, split)]
     assert len(every) == len(set(every)) > 29_000
@@ -162,16 +162,16 @@ def test_a_missing_set_or_part_is_named(name: str, tmp_path: Path) -> None:
     with pytest.raises(LoadError, match="interp data get"):
         read_set(name, tmp_path, "test")
     with pytest.raises((ConfigError, LoadError)):
-        read_set(name, tmp_path, "validation")  # type: ignore[arg-type]
+        read_set(name, tmp_path, "validation")
 
 
 def test_unknown_names_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no reader for 'imdb'"):
         read_set("imdb", tmp_path, "train")
     with pytest.raises(ConfigError, match="into 'la'"):
-        pairs.tatoeba(tmp_path, "train", "la")  # type: ignore[arg-type]
+        pairs.tatoeba(tmp_path, "train", "la")
     with pytest.raises(ConfigError, match="no part 'validation'"):
-        classes.clinc150(tmp_path, "validation")  # type: ignore[arg-type]
+        classes.clinc150(tmp_path, "validation")
 
 
 @pytest.mark.parametrize("name", ["a.txt.gz", "a.txt.xz", "a.txt", "a.zip", "a.json"])

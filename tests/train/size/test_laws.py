@@ -113,7 +113,7 @@ def test_laws_are_known_by_name_and_counting() -> None:
     with pytest.raises(InputError, match="do not hold for 'blocks'"):
         known_law("besiroglu", "blocks")
     with pytest.raises(InputError, match="'fingers'"):
-        known_law("stories", "fingers")  # type: ignore[arg-type]
+        known_law("stories", "fingers")
 
 
 @given(unique=st.floats(1e3, 1e12), epochs=st.floats(0.01, 1000))

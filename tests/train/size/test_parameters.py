@@ -118,7 +118,7 @@ def test_the_ladder_grows_and_holds_the_zoo_model() -> None:
 def test_what_cannot_be_counted_is_refused() -> None:
     cfg = decoder(64, d_vocab=100, n_ctx=32)
     with pytest.raises(InputError, match=r"'some'.*matrices, all, blocks"):
-        count_parameters(cfg, "some")  # type: ignore[arg-type]
+        count_parameters(cfg, "some")
     with pytest.raises(UnsupportedModelError, match="source and target"):
         training_flops(cfg.replace(shape="encoder_decoder"))
     with pytest.raises(InputError, match="multiples of 32"):

@@ -42,7 +42,7 @@ def model(
         n_heads=2,
         d_vocab=len(words),
         n_ctx=48,
-        shape=shape,  # type: ignore[arg-type]
+        shape=shape,
         head="mlm" if shape == "encoder" else "lm",
         n_segments=2 if shape == "encoder" else 0,
         eos_token_id=words.eos_token_id,

@@ -190,4 +190,4 @@ def test_a_model_that_cannot_write_is_refused() -> None:
         (Preferring(), preferences(1)),
     ):
         with pytest.raises(ConfigError, match="needs a language model of the shape"):
-            task.answer(encoder, records)  # type: ignore[arg-type]
+            task.answer(encoder, records)
