@@ -19,6 +19,7 @@ _SAFE = (
     ("server.allowedHosts", "127.0.0.1"),
     ("browser.gatherUsageStats", "false"),
     ("server.maxUploadSize", "5"),
+    ("server.fileWatcherType", "none"),  # who edits the pages runs `streamlit run` on them
 )
 
 
