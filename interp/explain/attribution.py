@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interp.errors import InputError
-from interp.figures.labels import literal, quoted
+from interp.figures.labels import literal
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,11 +22,13 @@ class Cost:
     Attributes:
         forwards, backwards: passes over one copy of the text.
         seconds: of wall time.
+        bytes: memory at the peak beyond what was held before; None where it is not known.
     """
 
     forwards: int
     backwards: int
     seconds: float
+    bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -34,14 +36,17 @@ class Attribution:
     """Why a model gave a target its value, as one number per token.
 
     Attributes:
-        tokens: text of each token.
-        token_ids: their ids.
-        scores: how much each token raised (or lowered) the target, in the target's unit.
-        side: `input`, or for an encoder-decoder `source` and `target`, per token.
+        tokens: text of each unit: of each token, unless words or spans were asked for.
+        token_ids: ids of all tokens.
+        groups: the positions of each unit in `token_ids`.
+        scores: how much each unit raised (or lowered) the target, in the target's unit.
+        low, high: the ends of a 95 % interval of each score, of methods that sample.
+        side: `input`, or for an encoder-decoder `source` and `target`, per unit.
         method: name of the explainer.
         target: what was explained, in words.
         position: index (in its side) of the token after which, or at which, the model predicts;
             None for a classifier of whole texts or a function of all logits.
+        predicted_at: the same in words.
         value: the target on the text.
         baseline: what the text was compared with, in words.
         baseline_value: the target on the baseline.
@@ -58,11 +63,15 @@ class Attribution:
 
     tokens: tuple[str, ...]
     token_ids: tuple[int, ...]
+    groups: tuple[tuple[int, ...], ...]
     scores: tuple[float, ...]
+    low: tuple[float, ...] | None
+    high: tuple[float, ...] | None
     side: tuple[str, ...]
     method: str
     target: str
     position: int | None
+    predicted_at: str
     value: float
     baseline: str
     baseline_value: float
@@ -82,20 +91,24 @@ class Attribution:
         return self.value - self.baseline_value
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per token: position (in its side), token, token_id, side, score, and share of
-        the difference."""
+        """One row per unit: position (of its first token, in its side), token, token_id (of its
+        first token), side, score, share of the difference, and low and high where they are known.
+        """
         import pandas as pd
 
-        first = {side: self.side.index(side) for side in self.side}
+        begins = [group[0] for group in self.groups]
+        first = {side: begins[self.side.index(side)] for side in self.side}
         frame = pd.DataFrame(
             {
-                "position": [i - first[side] for i, side in enumerate(self.side)],
+                "position": [i - first[side] for i, side in zip(begins, self.side, strict=True)],
                 "token": self.tokens,
-                "token_id": self.token_ids,
+                "token_id": [self.token_ids[i] for i in begins],
                 "side": self.side,
                 "score": self.scores,
             }
         )
+        if self.low is not None:
+            frame["low"], frame["high"] = self.low, self.high
         difference = self.difference
         frame["share"] = frame["score"] / difference if difference else math.nan
         return frame
@@ -145,15 +158,6 @@ class Attribution:
         """What a score is a share of."""
         return f"share of the {self.target}" if len(self.target) <= 40 else "share of the target"
 
-    def _place(self) -> str:
-        if self.position is None:
-            return "the whole text"
-        side = self.side[-1]  # of an encoder-decoder, the one that is written
-        token = self.tokens[self.side.index(side) + self.position]
-        return f"token {self.position} {quoted(token)}" + (
-            f" of the {side}" if side != "input" else ""
-        )
-
     def facts(self) -> dict[str, str]:
         """What a reader must know to judge the scores, in words."""
         cost = self.cost
@@ -165,11 +169,12 @@ class Attribution:
             "model": f"{literal(self.model)}, weights {self.weights_hash[:12]}, in {self.dtype}",
             "method": self.method.replace("_", " "),
             "target": f"{self.target}: {self.value:.4g}",
-            "predicted at": self._place(),
+            "predicted at": self.predicted_at,
             "baseline": f"{self.baseline}: {self.baseline_value:.4g}",
             "scores add up to": f"{sum(self.scores):.4g} of {self.difference:.4g}",
             "completeness error": claim,
-            "cost": f"{cost.forwards} forwards, {cost.backwards} backwards, {cost.seconds:.2f} s",
+            "cost": f"{cost.forwards} forwards, {cost.backwards} backwards, {cost.seconds:.2f} s"
+            + ("" if cost.bytes is None else f", {cost.bytes / 2**20:.0f} MiB at the peak"),
         }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,12 +13,14 @@ from torch import Tensor
 from interp.errors import InputError, UnsupportedModelError
 from interp.model.core import Transformer
 
-Kind = Literal["mean", "token", "text", "zero", "embeddings"]
+Kind = Literal["mean", "token", "text", "zero", "embeddings", "uniform", "samples"]
 
 
 @dataclass(frozen=True)
 class Baseline:
     """Embeddings to start from; made by one of the class methods below.
+
+    `seed` is that of a random baseline.
 
     Special tokens (begin and end of text, padding, separators) keep their own embedding unless
     `keep_special` is False: they say nothing of the text, but a model rests on them.
@@ -26,6 +29,7 @@ class Baseline:
     kind: Kind = "mean"
     value: Any = None
     keep_special: bool = True
+    seed: int | None = None
 
     @classmethod
     def mean(cls) -> Baseline:
@@ -55,6 +59,18 @@ class Baseline:
         """Given embeddings, [pos, d_model] or [d_model]; of an encoder-decoder, of the source."""
         return cls("embeddings", embeddings, keep_special=False)
 
+    @classmethod
+    def uniform(cls, n: int = 10, seed: int = 0) -> Baseline:
+        """`n` texts of tokens drawn uniformly from the vocabulary. What is explained is the
+        difference from their mean."""
+        return cls("uniform", n, seed=seed)
+
+    @classmethod
+    def samples(cls, texts: Sequence[str | Tensor]) -> Baseline:
+        """Texts of a data set, cut (or repeated) to the length of the input. What is explained is
+        the difference from their mean."""
+        return cls("samples", tuple(texts))
+
     @property
     def description(self) -> str:
         """In words."""
@@ -64,7 +80,11 @@ class Baseline:
             "text": "another text",
             "zero": "the zero embedding",
             "embeddings": "given embeddings",
+            "uniform": f"{self.value} texts of random tokens (seed {self.seed})",
+            "samples": "sampled texts",
         }[self.kind]
+        if self.kind == "samples":
+            words = f"{len(self.value)} {words}"
         return f"{words}, special tokens kept" if self.keep_special else words
 
     @property
@@ -72,13 +92,21 @@ class Baseline:
         """Whether it says what a whole text is, and so only moves the source of a pair."""
         return self.kind in ("text", "embeddings")
 
+    @property
+    def is_sample(self) -> bool:
+        """Whether there are several, whose mean counts."""
+        return self.kind in ("uniform", "samples")
+
     def resolve(self, model: Any, tokens: Tensor, embedded: Tensor) -> Tensor:
-        """The baseline of a text of ids [1, pos] with embeddings [1, pos, d_model]: that shape.
+        """The baselines of a text of ids [1, pos] with embeddings [1, pos, d_model]:
+        [baseline, pos, d_model]; one, unless they are sampled.
 
         Raises:
             InputError: the baseline does not fit the text.
         """
-        baseline = self._values(model, tokens, embedded).to(embedded.dtype).expand_as(embedded)
+        values = self._values(model, tokens, embedded).to(embedded.dtype)
+        n = values.shape[0] if self.is_sample else 1
+        baseline = values.expand(n, *embedded.shape[1:])
         if not self.keep_special:
             return baseline
         tokenizer = getattr(model, "tokenizer", None)
@@ -123,6 +151,8 @@ class Baseline:
                     f"the ids 0 to {len(table) - 1}."
                 )
             return table[other]
+        if self.is_sample:
+            return table[self._sampled(model, tokens, len(table))]
         given: Tensor = self.value
         if given.shape[-1] != embedded.shape[-1] or given.ndim not in (1, 2, 3):
             raise InputError(
@@ -135,6 +165,32 @@ class Baseline:
                 f"{embedded.shape[1]}."
             )
         return given
+
+    def _sampled(self, model: Any, tokens: Tensor, d_vocab: int) -> Tensor:
+        """Ids [baseline, pos]."""
+        n_pos = tokens.shape[1]
+        if self.kind == "uniform":
+            if type(self.value) is not int or self.value < 1:
+                raise InputError(f"A baseline needs at least one random text, not {self.value!r}.")
+            assert self.seed is not None
+            # Each side of a pair draws its own, and a longer text does not begin as a shorter one.
+            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + n_pos)
+            drawn = torch.randint(0, d_vocab, (self.value, n_pos), generator=generator)
+            return drawn.to(tokens.device)
+        if not self.value:
+            raise InputError("A baseline of samples needs at least one text.")
+        rows = []
+        for text in self.value:
+            ids = text if isinstance(text, Tensor) else model.to_tokens(text)
+            ids = ids.reshape(-1).to(tokens.device)
+            special = {model.cfg.bos_token_id, model.cfg.eos_token_id} - {None}
+            ids = ids[~torch.isin(ids, torch.tensor(sorted(special), device=ids.device))]
+            if not len(ids) or int(ids.min()) < 0 or int(ids.max()) >= d_vocab:
+                raise InputError(
+                    "A sampled text is empty or has ids that are not in the vocabulary."
+                )
+            rows.append(ids.repeat(-(-n_pos // len(ids)))[:n_pos])
+        return torch.stack(rows)
 
 
 def _table(model: Any, tokens: Tensor, embedded: Tensor) -> Tensor:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -13,10 +13,24 @@ from torch import Tensor
 
 from interp.errors import InputError
 from interp.explain.baseline import Baseline
-from interp.explain.target import ResolvedTarget, Target
+from interp.explain.reading import (
+    finite,
+    in_full_precision,
+    read_decoder_tokens,
+    read_inputs,
+    read_tokens,
+    refuse_dropout,
+)
+from interp.explain.resolved import ResolvedTarget
+from interp.explain.target import Target
+from interp.explain.units import Units, UnitSpec, divide
 from interp.model.ambient import ambient_tap, within
 from interp.model.core import Transformer
-from interp.model.tap import NO_TAP
+from interp.model.tap import NO_TAP, Tap
+
+TOKENS = 1024  # in one forward; beyond it, memory grows and speed does not
+
+SOURCE, DECODER = "hook_embed", "decoder.hook_embed"
 
 
 @dataclass
@@ -29,9 +43,13 @@ class Point:
         around: a context that brings them to `model`.
         parts: name of an embedding point -> its token ids [1, pos]; an encoder-decoder has two.
         inputs: further inputs of the forward, for one text.
-        embedded, baseline: all parts behind one another, [pos, d_model].
+        cache: of the run on the text, to resume from; None where that cannot be.
+        embedded: all parts behind one another, [pos, d_model].
+        baselines: the same of each baseline, [baseline, pos, d_model].
         target: what is explained.
-        value, baseline_value: the target at the two.
+        units: what gets one score each.
+        rows: copies of the text in one forward.
+        value, baseline_values: the target at the text and at each baseline.
         forwards, backwards: passes so far, per copy of the text.
     """
 
@@ -40,11 +58,14 @@ class Point:
     around: Callable[[], AbstractContextManager[None]]
     parts: dict[str, Tensor]
     inputs: dict[str, Any]
+    cache: Any
     embedded: Tensor
-    baseline: Tensor
+    baselines: Tensor
     target: ResolvedTarget
+    units: Units
+    rows: int
     value: float = 0.0
-    baseline_value: float = 0.0
+    baseline_values: tuple[float, ...] = ()
     forwards: int = 1  # the one that finds the embeddings and the model's own prediction
     backwards: int = 0
 
@@ -56,6 +77,8 @@ class Point:
         target: Target,
         baseline: Baseline,
         inputs: dict[str, Any],
+        units: UnitSpec = "tokens",
+        batch_size: int | None = None,
     ) -> Point:
         """Encodes the text and runs the model on it and on its baseline.
 
@@ -63,48 +86,99 @@ class Point:
             InputError: several texts, a model that drops activations at random, or what the
                 model, target or baseline refuse.
         """
-        _refuse_dropout(model)
-        tokens, inputs = _tokens(model, text), _batched(inputs)
-        parts = {"hook_embed": tokens}
+        refuse_dropout(model)
+        tokens, inputs = read_tokens(model, text), read_inputs(inputs)
+        parts = {SOURCE: tokens}
         if model.cfg.shape == "encoder_decoder":
-            parts["decoder.hook_embed"] = _decoder_tokens(model, inputs)
+            parts[DECODER] = read_decoder_tokens(model, inputs)
+        written = list(parts)[-1]
+        parts[written], continuation = target.continued(model, parts[written])
+        if continuation and inputs.get(_MASKS[written]) is not None:
+            raise InputError("A continuation needs a text without padding; leave its mask out.")
+        if DECODER in parts:
+            inputs["decoder_tokens"] = parts[DECODER]
         edits, original = ambient_tap(model), model
-        model = _in_full_precision(model)
+        model = in_full_precision(model)
 
         def around() -> AbstractContextManager[None]:
             # A copy is not the model that the contexts around this call are about.
             return nullcontext() if model is original else within(model, edits)
 
+        edited = edits is not NO_TAP
+        resumable = isinstance(model, Transformer) and not edited and not model.training
+        names = None if resumable else list(parts)
         with torch.no_grad(), around():
             logits, cache = model.run_with_cache(
-                tokens, names_filter=list(parts), return_type="logits", **inputs
+                parts[SOURCE], names_filter=names, return_type="logits", **inputs
             )
-        embedded = {name: cache[name] for name in parts}
+            embedded = {name: cache[name].clone() for name in parts}
         start = [
             x if baseline.of_source and i else baseline.resolve(model, parts[name], x)
             for i, (name, x) in enumerate(embedded.items())
         ]
-        *_, (last, predicted) = parts.items()
-        mask = inputs.get("attention_mask" if last == "hook_embed" else "decoder_attention_mask")
+        n = max(len(x) for x in start)
+        whole = torch.cat(list(embedded.values()), 1)[0]
         point = cls(
             model,
-            edits is not NO_TAP,
+            edited,
             around,
             parts,
             inputs,
-            torch.cat(list(embedded.values()), 1)[0],
-            torch.cat(start, 1)[0],
-            target.resolve(model, logits, predicted, mask),
+            cache if resumable else None,
+            whole,
+            torch.cat([x.expand(n, -1, -1) for x in start], 1),
+            target.resolve(
+                model, logits, parts[written], inputs.get(_MASKS[written]), continuation
+            ),
+            Units((), (), ()),
+            _rows(batch_size, len(whole)),
+        )
+        point.units = divide(
+            units, point.token_ids, point.side, point.token_texts(), model.tokenizer
         )
         with torch.no_grad():
-            values = point.values(torch.stack([point.embedded, point.baseline]))
-        point.value, point.baseline_value = (float(v) for v in _finite(values, "target"))
+            ends = torch.cat([whole[None], point.baselines])
+            values = finite(point.values(ends), "target").tolist()
+        point.value, point.baseline_values = values[0], tuple(values[1:])
         return point
 
-    def values(self, embeddings: Tensor) -> Tensor:
-        """The target at embeddings [n, pos, d_model], [n]; differentiable."""
+    @property
+    def baseline_value(self) -> float:
+        """The target at the baseline; the mean, if there are several."""
+        return sum(self.baseline_values) / len(self.baseline_values)
+
+    # -- the function ----------------------------------------------------------------------------
+
+    def values(self, embeddings: Tensor, tap: Tap = NO_TAP) -> Tensor:
+        """The target at embeddings [n, pos, d_model], [n]; differentiable, in one forward."""
         n = embeddings.shape[0]
         self.forwards += n
+        hooks = self._put(embeddings)
+        inputs = {
+            name: value.expand(n, *value.shape[1:]) if isinstance(value, Tensor) else value
+            for name, value in self.inputs.items()
+        }
+        if tap is not NO_TAP:
+            self.require_taps()
+            inputs["tap"] = tap
+        tokens = self.parts[SOURCE].expand(n, -1)
+        with self.around():
+            if self.target.positions is None or not self._reads_some_positions():
+                return self.target(self.model.run_with_hooks(tokens, fwd_hooks=hooks, **inputs))
+            stop = len(self.model.stack(self.model.last_stack).blocks)
+            stream = self.model.run_with_hooks(
+                tokens, fwd_hooks=hooks, stop_at_layer=stop, **inputs
+            )
+        return self.read_stream(stream, tap)
+
+    def read_stream(self, stream: Tensor, tap: Tap = NO_TAP, first: int = 0) -> Tensor:
+        """The target of the stream that leaves the last block, at the positions from `first`."""
+        assert self.target.positions is not None
+        places = [position - first for position in self.target.positions]
+        return self.target.read(self.model.finish(stream[:, places], tap=tap))
+
+    def _put(self, embeddings: Tensor) -> list[tuple[str, Callable[..., Tensor]]]:
+        """Hooks that set the embeddings [n, pos, d_model]."""
         lengths = [ids.shape[1] for ids in self.parts.values()]
         pieces = dict(zip(self.parts, embeddings.split(lengths, 1), strict=True))
 
@@ -112,41 +186,62 @@ class Point:
             piece: Tensor = pieces[hook.name]
             return piece
 
-        inputs = {
-            name: value.expand(n, *value.shape[1:]) if isinstance(value, Tensor) else value
-            for name, value in self.inputs.items()
-        }
-        tokens = self.parts["hook_embed"].expand(n, -1)
-        hooks = [(name, put) for name in self.parts]
-        with self.around():
-            position = self.target.position
-            if position is None or not self._reads_one_position():
-                logits = self.model.run_with_hooks(tokens, fwd_hooks=hooks, **inputs)
-                return self.target(logits)
-            stop = len(self.model.stack(self.model.last_stack).blocks)
-            stream = self.model.run_with_hooks(
-                tokens, fwd_hooks=hooks, stop_at_layer=stop, **inputs
-            )
-        return self.target.read(self.model.finish(stream[:, position : position + 1])[:, 0])
+        return [(name, put) for name in self.parts]
 
-    def _reads_one_position(self) -> bool:
+    def _reads_some_positions(self) -> bool:
         """Whether the head need only be run where the target is: elsewhere its output is unused,
         and over a large vocabulary it is most of the work. An edit around the call may be in the
         head, and expects every position there."""
         return isinstance(self.model, Transformer) and not self.edited
 
-    def gradients(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
+    def gradients(self, embeddings: Tensor, tap: Tap = NO_TAP) -> tuple[Tensor, Tensor]:
         """The target at embeddings [n, pos, d_model], [n], and its gradient, of their shape.
 
         Raises:
             InputError: a gradient is not finite.
         """
-        with torch.enable_grad():
-            leaf = embeddings.detach().requires_grad_()
-            values = self.values(leaf)
-            (gradient,) = torch.autograd.grad(values.sum(), leaf)
-        self.backwards += embeddings.shape[0]
-        return values.detach(), _finite(gradient, "gradient of the target")
+        found, gradients = [], []
+        for chunk in embeddings.split(self.rows):
+            with torch.enable_grad():
+                leaf = chunk.detach().requires_grad_()
+                values = self.values(leaf, tap)
+                (gradient,) = torch.autograd.grad(values.sum(), leaf, allow_unused=True)
+            if gradient is None:  # the target reads nothing of the text
+                gradient = torch.zeros_like(leaf)
+            self.backwards += len(chunk)
+            found.append(values.detach())
+            gradients.append(finite(gradient, "gradient of the target"))
+        return torch.cat(found), torch.cat(gradients)
+
+    def require_taps(self) -> Transformer:
+        """The model, where a method has to reach inside it.
+
+        Raises:
+            InputError: it is another library's.
+        """
+        if not isinstance(self.model, Transformer):
+            raise InputError(
+                f"This method reaches inside the model, and {type(self.model).__name__} is not a "
+                "HookedTransformer. Load the checkpoint with interp.load, or use a method that "
+                "needs hooks and gradients only, such as integrated_gradients."
+            )
+        return self.model
+
+    # -- the text --------------------------------------------------------------------------------
+
+    def by_unit(self, scores: Tensor) -> Tensor:
+        """Scores of positions [..., pos] added up by unit, [..., unit]."""
+        index = torch.empty(scores.shape[-1], dtype=torch.long, device=scores.device)
+        for i, group in enumerate(self.units.groups):
+            index[list(group)] = i
+        total = scores.new_zeros(*scores.shape[:-1], len(self.units))
+        return total.index_add(-1, index, scores)
+
+    @cached_property
+    def movable(self) -> Tensor:
+        """[unit], True where a baseline differs from the text: the others can have no score."""
+        moved = (self.baselines != self.embedded).any(-1).any(0)
+        return self.by_unit(moved.long()) > 0
 
     @property
     def token_ids(self) -> list[int]:
@@ -166,75 +261,12 @@ class Point:
         return [str(t) for t in self.model.to_str_tokens(torch.tensor(self.token_ids))]
 
 
-def _tokens(model: Any, text: Any) -> Tensor:
-    """Ids [1, pos] of one text."""
-    if isinstance(text, str):
-        tokens: Tensor = model.to_tokens(text, truncate=False)
-        return tokens
-    if isinstance(text, list) and text and all(type(i) is int for i in text):
-        text = torch.tensor(text)
-    if isinstance(text, list):
-        raise InputError("attribute explains one text; call it once for each.")
-    if not isinstance(text, Tensor):
-        raise InputError(f"attribute explains a text or its ids [pos], not {type(text).__name__}.")
-    ids = text[None] if text.ndim == 1 else text
-    if ids.ndim != 2 or ids.shape[0] != 1:
-        raise InputError(f"attribute explains one text, not ids of shape {list(text.shape)}.")
-    # A copy: what was made in inference mode cannot be part of a gradient's graph.
-    return ids.to(model.W_E.device, copy=True)
+_MASKS = {SOURCE: "attention_mask", DECODER: "decoder_attention_mask"}
 
 
-def _batched(inputs: dict[str, Any]) -> dict[str, Any]:
-    """Copies of further inputs with a batch dimension: a mask may be [pos], as the ids may."""
-
-    def batched(value: Any) -> Any:
-        if not isinstance(value, Tensor):
-            return value
-        return (value[None] if value.ndim == 1 else value).clone()
-
-    return {name: batched(value) for name, value in inputs.items()}
-
-
-def _decoder_tokens(model: Any, inputs: dict[str, Any]) -> Tensor:
-    given = inputs.get("decoder_tokens", inputs.pop("decoder_input_ids", None))
-    if isinstance(given, str):
-        given, _ = model.decoder_tokens_and_mask(given)
-    if given is None:
-        start = model.cfg.decoder_start_token_id
-        if start is None:
-            raise InputError("An encoder-decoder needs decoder_tokens, the target so far.")
-        given = torch.tensor([[start]], device=model.W_E.device)
-    if not isinstance(given, Tensor) or given.ndim != 2 or given.shape[0] != 1:
-        raise InputError("decoder_tokens must be one text, or its ids [pos] or [1, pos].")
-    inputs["decoder_tokens"] = given
-    return given
-
-
-def _refuse_dropout(model: Any) -> None:
-    if isinstance(model, Transformer):
-        drops = model.training and model.cfg.dropout > 0
-    else:
-        dropouts = (m for m in model.modules() if isinstance(m, torch.nn.Dropout))
-        drops = any(m.training and m.p > 0 for m in dropouts)
-    if drops:
-        raise InputError(
-            "The model is in training mode and drops activations at random, so that its "
-            "predictions have no one explanation. Call model.eval() first."
-        )
-
-
-def _in_full_precision(model: Any) -> Any:
-    """A copy in float32 of a model in half precision, whose gradients are too coarse to add up."""
-    if not isinstance(model, Transformer) or model.W_E.dtype in (torch.float32, torch.float64):
-        return model
-    # A tokenizer is shared: it has no weights.
-    return copy.deepcopy(model, {id(model.tokenizer): model.tokenizer}).float()
-
-
-def _finite(values: Tensor, what: str) -> Tensor:
-    if not bool(values.isfinite().all()):
-        raise InputError(
-            f"The {what} is not finite on this text or on the way from its baseline; look for "
-            "overflow, or for weights that are not finite."
-        )
-    return values
+def _rows(batch_size: int | None, n_pos: int) -> int:
+    if batch_size is None:
+        return max(1, TOKENS // n_pos)
+    if type(batch_size) is not int or batch_size < 1:
+        raise InputError(f"batch_size is {batch_size!r}; it must be a whole number from 1.")
+    return batch_size

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from interp.errors import InputError
+from interp.errors import InputError, UnsupportedModelError
+from interp.explain.resolved import ResolvedTarget
 from interp.figures.labels import quoted
 
-Kind = Literal["logit", "centred_logit", "log_prob", "probability", "logit_difference", "callable"]
+Kind = Literal[
+    "logit",
+    "centred_logit",
+    "log_prob",
+    "probability",
+    "logit_difference",
+    "sequence",
+    "span_start",
+    "span_end",
+    "callable",
+]
 Token = str | int | None
 
 
@@ -32,6 +43,8 @@ class Target:
     foil: Token = None
     position: int | None = None
     function: Callable[[Tensor], Tensor] | None = None
+    text: str | tuple[int, ...] | None = None
+    span: tuple[int, int] | None = None
 
     @classmethod
     def logit(cls, token: Token = None, position: int | None = None) -> Target:
@@ -55,22 +68,89 @@ class Target:
 
     @classmethod
     def logit_difference(cls, token: Token, foil: Token, position: int | None = None) -> Target:
-        """The logit of a token above that of another: why this and not that."""
+        """The logit of a token above that of another: why this and not that, the contrastive
+        question of Yin and Neubig (2022, arXiv 2202.10419). Equals the difference of their
+        log-probabilities."""
         return cls("logit_difference", token, foil, position)
+
+    @classmethod
+    def continuation(cls, text: str | Sequence[int]) -> Target:
+        """The log-probability of a text (or ids) that follows what is explained, in nats.
+
+        The text is read behind the input; each of its tokens is explained by the input and by
+        those before it, which have scores too. Of an encoder-decoder, it is the whole target.
+        """
+        return cls("sequence", text=text if isinstance(text, str) else tuple(text))
+
+    @classmethod
+    def log_prob_of_span(cls, start: int, stop: int) -> Target:
+        """The log-probability of the tokens `start` to `stop` (not included) of the text itself,
+        each given what is before it."""
+        return cls("sequence", span=(start, stop))
+
+    @classmethod
+    def span_start(cls, position: int | None = None) -> Target:
+        """The log-probability that the answer of a span model starts at a token."""
+        return cls("span_start", position=position)
+
+    @classmethod
+    def span_end(cls, position: int | None = None) -> Target:
+        """The log-probability that the answer of a span model ends at a token."""
+        return cls("span_end", position=position)
 
     @classmethod
     def of(cls, function: Callable[[Tensor], Tensor]) -> Target:
         """Any function from logits [batch, ...] to one number per row, [batch]."""
         return cls("callable", function=function)
 
+    # -- on a model ------------------------------------------------------------------------------
+
+    def continued(self, model: Any, tokens: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+        """The tokens [1, pos] that are predicted from, with the continuation's behind them (all
+        but its last, which nothing is predicted from), and the continuation's own ids."""
+        if self.text is None:
+            return tokens, ()
+        ids = self._continuation(model)
+        behind = torch.tensor([ids[:-1]], dtype=torch.long, device=tokens.device)
+        return torch.cat([tokens, behind], 1), ids
+
+    def _continuation(self, model: Any) -> tuple[int, ...]:
+        given, cfg = self.text, model.cfg
+        if cfg.shape == "encoder" or not cfg.has_vocabulary_head:
+            raise UnsupportedModelError(
+                "A continuation is what a model writes after a text; this model writes none. "
+                "Explain a logit of it, such as Target.logit(token, position)."
+            )
+        if isinstance(given, str):
+            if cfg.shape == "encoder_decoder":
+                tokens, _ = model.decoder_tokens_and_mask(given)
+                given = tuple(tokens[0, 1:].tolist())
+            else:
+                given = tuple(model.to_tokens(given, prepend_bos=False)[0].tolist())
+        assert given is not None
+        wrong = [i for i in given if type(i) is not int or not 0 <= i < cfg.d_vocab]
+        if wrong or not given:
+            raise InputError(
+                f"The continuation has the id {wrong[0]!r}, which is none of the vocabulary."
+                if wrong
+                else "The continuation is empty; give at least one token."
+            )
+        return given
+
     def resolve(
-        self, model: Any, logits: Tensor, tokens: Tensor, mask: Tensor | None = None
+        self,
+        model: Any,
+        logits: Tensor,
+        tokens: Tensor,
+        mask: Tensor | None = None,
+        continuation: tuple[int, ...] = (),
     ) -> ResolvedTarget:
         """This target on a model and the logits of one text, [1, pos, d_vocab] or [1, n_classes].
 
         Args:
             tokens: ids [1, pos] of the text that the logits belong to.
             mask: [1, pos], not 0 for real tokens; None if all are.
+            continuation: as `continued` gave it.
 
         Raises:
             InputError: no such token, class or position.
@@ -78,24 +158,74 @@ class Target:
         if self.kind == "callable":
             assert self.function is not None
             name = getattr(self.function, "__name__", "function").strip("<>")
-            return ResolvedTarget(self, None, None, None, f"{name} of the logits")
+            return ResolvedTarget("callable", f"{name} of the logits", function=self.function)
+        if self.kind == "sequence":
+            return self._sequence(model, tokens[0], mask, continuation)
+        if self.kind in ("span_start", "span_end"):
+            return self._span_edge(model, logits, tokens[0], mask)
         position = None if logits.ndim == 2 else self._position(model, tokens[0], mask)
         row = logits[0] if position is None else logits[0, position]
         token = self._id(model, self.token, row)
+        at = None if position is None else (position,)
         if self.kind != "logit_difference":
             name = self.kind.replace("_", "-" if self.kind == "log_prob" else " ")
             words = f"{name} of {_name(model, token)}"
-            return ResolvedTarget(self, position, token, None, words)
+            return ResolvedTarget(self.kind, words, at, (token,))
         foil = self._id(model, self.foil, row)
         if foil == token:
             raise InputError("The token and its foil are the same, so their difference is 0.")
         words = f"logit of {_name(model, token)} minus that of {_name(model, foil)}"
-        return ResolvedTarget(self, position, token, foil, words)
+        return ResolvedTarget(self.kind, words, at, (token,), foil)
+
+    def _sequence(
+        self, model: Any, tokens: Tensor, mask: Tensor | None, ids: tuple[int, ...]
+    ) -> ResolvedTarget:
+        if ids:
+            start = len(tokens) - len(ids) + 1
+            if mask is not None and not bool(mask.all()):
+                raise InputError("A continuation needs a text without padding.")
+        else:
+            if model.cfg.shape == "encoder" or not model.cfg.has_vocabulary_head:
+                raise UnsupportedModelError(
+                    "Only a model that predicts the next token gives a span of its text a "
+                    "log-probability; mask a token and explain its logit instead."
+                )
+            start, stop = self._span(tokens, mask)
+            ids = tuple(tokens[start:stop].tolist())
+        at = tuple(range(start - 1, start - 1 + len(ids)))
+        words = quoted(model.to_string(list(ids))) if model.tokenizer is not None else str(ids)
+        return ResolvedTarget("sequence", f"log-probability of {words}", at, ids)
+
+    def _span(self, tokens: Tensor, mask: Tensor | None) -> tuple[int, int]:
+        start, stop = self.span or (0, 0)
+        places = _real(len(tokens), mask)
+        if not 1 <= start < stop <= len(places):
+            raise InputError(
+                f"The span {self.span} does not lie in the text's tokens 1 to {len(places)}; the "
+                "first token is predicted from nothing."
+            )
+        return places[start], places[stop - 1] + 1
+
+    def _span_edge(
+        self, model: Any, logits: Tensor, tokens: Tensor, mask: Tensor | None
+    ) -> ResolvedTarget:
+        if model.cfg.head != "span":
+            raise UnsupportedModelError(
+                f"A {self.kind.replace('_', ' ')} is predicted by models with a span head; this "
+                f"one has the head {model.cfg.head!r}."
+            )
+        edge = 0 if self.kind == "span_start" else 1
+        places = tuple(_real(len(tokens), mask))
+        if self.position is None:
+            place = places[int(logits[0, list(places), edge].argmax())]
+        else:
+            place = self._position(model, tokens, mask)
+        words = f"log-probability that the answer {'ends' if edge else 'starts'} at token {place}"
+        return ResolvedTarget(self.kind, words, places, (edge,), places.index(place))
 
     def _position(self, model: Any, tokens: Tensor, mask: Tensor | None) -> int:
         """The index in a padded text [pos]."""
-        real = range(len(tokens))
-        places = list(real) if mask is None else [i for i in real if bool(mask[0, i])]
+        places = _real(len(tokens), mask)
         if self.position is None:
             mask_id = getattr(model.tokenizer, "mask_token_id", None)
             masked = [i for i in places if mask_id is not None and int(tokens[i]) == mask_id]
@@ -123,51 +253,9 @@ class Target:
         return token
 
 
-@dataclass(frozen=True)
-class ResolvedTarget:
-    """A target with ids and position known.
-
-    Attributes:
-        position: index of the logits that are read; None if there is one set of them, or if a
-            function reads them all.
-        description: in words, for people.
-    """
-
-    target: Target
-    position: int | None
-    token: int | None
-    foil: int | None
-    description: str
-
-    def __call__(self, logits: Tensor) -> Tensor:
-        """Logits [batch, pos, d_vocab] (or [batch, n_classes]) -> [batch], in float32 at least."""
-        if self.target.function is not None:
-            value = self.target.function(logits)
-            if not isinstance(value, Tensor):
-                raise InputError(
-                    f"The target function returned {type(value).__name__}; it must return a tensor "
-                    "with one number per row."
-                )
-            if value.shape != logits.shape[:1]:
-                raise InputError(
-                    f"The target function returned shape {list(value.shape)}; it must return one "
-                    f"number per row, {list(logits.shape[:1])}."
-                )
-            return value
-        return self.read(logits if self.position is None else logits[:, self.position])
-
-    def read(self, row: Tensor) -> Tensor:
-        """Logits of the target's position [batch, d_vocab] (or classes) -> [batch]."""
-        row = row if row.dtype == torch.float64 else row.float()
-        value = row[:, self.token]
-        kind = self.target.kind
-        if kind == "centred_logit":
-            return value - row.mean(-1)
-        if kind == "log_prob":
-            return value - row.logsumexp(-1)
-        if kind == "probability":
-            return row.softmax(-1)[:, self.token]
-        return value - row[:, self.foil] if kind == "logit_difference" else value
+def _real(n: int, mask: Tensor | None) -> list[int]:
+    """The indices that are no padding."""
+    return list(range(n)) if mask is None else [i for i in range(n) if bool(mask[0, i])]
 
 
 def _name(model: Any, token: int) -> str:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from interp import HookedTransformer, InputError, TransformerConfig
 from interp.explain import Baseline, Target, attribute
-from interp.explain.integrated_gradients import POINTS, _integrate, _Panel
+from interp.explain.quadrature import POINTS, Panel, integrate
 from interp.model.fold import fold
 from interp.tokenizer import Tokenizer
 
@@ -240,7 +240,7 @@ def path(f: Callable[[Tensor], Tensor]) -> tuple[Callable[..., Any], float, floa
     return evaluate, ends[0], ends[1]
 
 
-def gaps(panels: list[_Panel]) -> float:
+def gaps(panels: list[Panel]) -> float:
     return sum(panel.gap for panel in panels)
 
 
@@ -249,7 +249,7 @@ def test_one_panel_is_exact_for_polynomials(coefficients: list[float]) -> None:
     def polynomial(x: Tensor) -> Tensor:
         return sum((c * x**i for i, c in enumerate(coefficients)), x * 0)
 
-    panels = _integrate(*path(polynomial), 1e-8, 10_000)
+    panels = integrate(*path(polynomial), 1e-8, 10_000)
     assert len(panels) == 1 and panels[0].gap < 1e-8
 
 
@@ -258,7 +258,7 @@ def test_one_panel_is_exact_for_polynomials(coefficients: list[float]) -> None:
 def test_panels_become_finer_where_the_path_is_steep(slope: float, place: float) -> None:
     """Their gaps, added up without signs, are within what is allowed, and they cover the path."""
     evaluate, start, end = path(lambda x: torch.sigmoid(slope * (x - place)))
-    panels = sorted(_integrate(evaluate, start, end, 1e-3, 10_000), key=lambda p: p.start)
+    panels = sorted(integrate(evaluate, start, end, 1e-3, 10_000), key=lambda p: p.start)
     assert gaps(panels) <= 1e-3
     assert panels[0].start == 0 and panels[-1].end == 1
     assert all(a.end == b.start for a, b in pairwise(panels))
@@ -277,7 +277,7 @@ def test_no_more_evaluations_than_allowed() -> None:
         result: tuple[Tensor, Tensor] = evaluate(places)
         return result
 
-    panels = _integrate(counted, start, end, 1e-9, 200)
+    panels = integrate(counted, start, end, 1e-9, 200)
     assert gaps(panels) > 1e-9 and POINTS < used <= 200
 
 
