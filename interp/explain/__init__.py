@@ -6,16 +6,22 @@ from interp.explain.baseline import Baseline
 from interp.explain.fingerprint import tokens_hash, weights_hash
 from interp.explain.lens import logit_lens
 from interp.explain.methods import METHODS
+from interp.explain.report import AttributionReport, attribution_report
+from interp.explain.scorecard import Scorecard, scorecard
 from interp.explain.target import Target
 
 __all__ = [
     "METHODS",
     "Attribution",
+    "AttributionReport",
     "Baseline",
     "Cost",
+    "Scorecard",
     "Target",
     "attribute",
+    "attribution_report",
     "logit_lens",
+    "scorecard",
     "tokens_hash",
     "weights_hash",
 ]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from interp.errors import InputError
-from interp.explain.attribution import Attribution, Cost
+from interp.explain.attribution import Attribution, Cost, Origin
 from interp.explain.baseline import Baseline
 from interp.explain.finding import completeness_error
 from interp.explain.fingerprint import tokens_hash, weights_hash
@@ -92,7 +92,8 @@ def attribute(
         dtype=str(point.embedded.dtype).removeprefix("torch."),
         weights_hash=weights_hash(model),
         tokens_hash=tokens_hash(*point.parts.values()),
-        parameters=dict(options),
+        parameters=_plain(options),
+        origin=Origin(point, method, options),
     )
 
 
@@ -105,6 +106,15 @@ def read_target(given: object) -> Target:
     if callable(given):
         return Target.of(given)
     raise InputError(f"The target is {given!r}; make one, such as `Target.logit(token)`.")
+
+
+def _plain(options: dict[str, Any]) -> dict[str, Any]:
+    """Options as they can be written down."""
+    kept = (str, int, float, bool, type(None), list, tuple)
+    return {
+        name: value if isinstance(value, kept) else getattr(value, "__name__", str(value))
+        for name, value in options.items()
+    }
 
 
 def _floats(values: Tensor) -> tuple[float, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,8 @@ from interp.figures.labels import literal
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from interp.explain.points import Point
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,20 @@ class Cost:
     backwards: int
     seconds: float
     bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where an attribution comes from, so that it can be checked; not part of the result.
+
+    Attributes:
+        point: the text on the model.
+        method, options: what was run there.
+    """
+
+    point: Point
+    method: str
+    options: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -59,6 +75,7 @@ class Attribution:
         dtype: what it was computed in; a model in half precision is explained in float32.
         weights_hash, tokens_hash: what the result belongs to.
         parameters: options of the method.
+        origin: what a scorecard runs again; None for a result that was read from a file.
     """
 
     tokens: tuple[str, ...]
@@ -84,6 +101,7 @@ class Attribution:
     weights_hash: str
     tokens_hash: str
     parameters: dict[str, Any]
+    origin: Origin | None = field(default=None, repr=False, compare=False)
 
     @property
     def difference(self) -> float:
@@ -115,7 +133,9 @@ class Attribution:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
-        return asdict(self)
+        values = asdict(replace(self, origin=None))
+        del values["origin"]
+        return values
 
     def to_json(self, path: str | Path | None = None) -> str:
         """The whole result as JSON; also written to `path`."""
@@ -125,7 +145,7 @@ class Attribution:
             values["completeness_error"] = str(error)  # JSON has no infinity
         text = json.dumps(values, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
         if path is not None:
-            _write(Path(path), text)
+            write_text(Path(path), text)
         return text
 
     def to_html(self, path: str | Path | None = None) -> str:
@@ -150,7 +170,7 @@ class Attribution:
             ]
         text = page_html(f"Why the {self.target}?", *body)
         if path is not None:
-            _write(Path(path), text)
+            write_text(Path(path), text)
         return text
 
     @property
@@ -178,7 +198,7 @@ class Attribution:
         }
 
 
-def _write(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
     """Writes beside the file and renames, so that no half page is left."""
     temporary = path.with_name(path.name + ".part")
     try:

@@ -151,9 +151,15 @@ class Point:
 
     def values(self, embeddings: Tensor, tap: Tap = NO_TAP) -> Tensor:
         """The target at embeddings [n, pos, d_model], [n]; differentiable, in one forward."""
+        if self.target.positions is None or not self._reads_some_positions():
+            return self.target(self.logits(embeddings, tap))
+        stop = len(self.model.stack(self.model.last_stack).blocks)
+        return self.read_stream(self.logits(embeddings, tap, stop_at_layer=stop), tap)
+
+    def logits(self, embeddings: Tensor, tap: Tap = NO_TAP, **options: Any) -> Tensor:
+        """What the model makes of embeddings [n, pos, d_model]; differentiable, in one forward."""
         n = embeddings.shape[0]
         self.forwards += n
-        hooks = self._put(embeddings)
         inputs = {
             name: value.expand(n, *value.shape[1:]) if isinstance(value, Tensor) else value
             for name, value in self.inputs.items()
@@ -161,15 +167,10 @@ class Point:
         if tap is not NO_TAP:
             self.require_taps()
             inputs["tap"] = tap
-        tokens = self.parts[SOURCE].expand(n, -1)
+        tokens, hooks = self.parts[SOURCE].expand(n, -1), self._put(embeddings)
         with self.around():
-            if self.target.positions is None or not self._reads_some_positions():
-                return self.target(self.model.run_with_hooks(tokens, fwd_hooks=hooks, **inputs))
-            stop = len(self.model.stack(self.model.last_stack).blocks)
-            stream = self.model.run_with_hooks(
-                tokens, fwd_hooks=hooks, stop_at_layer=stop, **inputs
-            )
-        return self.read_stream(stream, tap)
+            out: Tensor = self.model.run_with_hooks(tokens, fwd_hooks=hooks, **inputs, **options)
+        return out
 
     def read_stream(self, stream: Tensor, tap: Tap = NO_TAP, first: int = 0) -> Tensor:
         """The target of the stream that leaves the last block, at the positions from `first`."""
