@@ -13,46 +13,60 @@ from interp.model.tap import Tap
 def coalition_values(point: Point, present: Tensor) -> Tensor:
     """The target of every coalition, the mean over baselines: v(S) in Shapley's terms.
 
-    What precedes the first missing unit of a coalition is not computed again in a causal model:
-    its keys and values are those of the text itself. Coalitions are sorted by it, and those that
-    miss nothing cost nothing.
-
     Args:
         present: [coalition, unit], True where the unit is as in the text.
 
     Returns:
         [coalition], float64.
     """
-    groups = point.units.groups
+    return coalition_terms(point, present).sum(-1)
+
+
+def coalition_terms(point: Point, present: Tensor) -> Tensor:
+    """The same by term of the target, [coalition, term].
+
+    What precedes the first missing unit of a coalition is not computed again in a causal model:
+    its keys and values are those of the text itself. Coalitions are sorted by it, and those that
+    miss nothing cost nothing.
+    """
     owner = torch.empty(len(point.embedded), dtype=torch.long)
-    for i, group in enumerate(groups):
+    for i, group in enumerate(point.units.groups):
         owner[list(group)] = i
     at = present.cpu().bool()[:, owner]  # [coalition, pos]
-    total = torch.zeros(len(at), dtype=torch.float64)
+    ends = point.ends.cpu()
     with torch.no_grad():
-        for baseline, value in zip(point.baselines, point.baseline_values, strict=True):
-            total += _values(point, at, baseline, value)
-    return total / len(point.baselines)
+        found = [
+            _terms(point, at, baseline, ends[0], end)
+            for baseline, end in zip(point.baselines, ends[1:], strict=True)
+        ]
+    return torch.stack(found).mean(0)
 
 
-def _values(point: Point, at: Tensor, baseline: Tensor, baseline_value: float) -> Tensor:
+def _terms(point: Point, at: Tensor, baseline: Tensor, whole: Tensor, nothing: Tensor) -> Tensor:
+    """[coalition, term] against one baseline.
+
+    Args:
+        at: [coalition, pos], True where the text is itself.
+        whole, nothing: the target at the text and at the baseline, [term].
+    """
     moves = (baseline != point.embedded).any(-1).cpu()
     missing = ~at & moves
     n_pos = at.shape[1]
     first = torch.where(missing.any(1), missing.int().argmax(1), n_pos)
-    values = torch.full((len(at),), point.value, dtype=torch.float64)
-    values[(missing == moves).all(1) & moves.any()] = baseline_value
-    todo = (first < n_pos) & ~(missing == moves).all(1)
+    bare = (missing == moves).all(1) & moves.any()
+    values = torch.where(bare[:, None], nothing, whole)
     order = torch.argsort(first, stable=True)
-    order = order[todo[order]]
+    order = order[((first < n_pos) & ~bare)[order]]
     while len(order):
         start = int(first[order[0]])
-        rows = (
-            max(1, point.rows * n_pos // (n_pos - start)) if _resumes(point, start) else point.rows
-        )
+        rows = point.rows
+        if _resumes(point, start):
+            # Fewer together, so that those that miss later units do not begin with the first.
+            rows = max(1, rows * n_pos // (4 * (n_pos - start)))
         chunk, order = order[:rows], order[rows:]
-        mixed = torch.where(missing[chunk][..., None].to(baseline.device), baseline, point.embedded)
-        found = values_from(point, start, mixed)
+        absent = missing[chunk][..., None].to(baseline.device)
+        mixed = torch.where(absent, baseline, point.embedded)
+        found = terms_from(point, start, mixed)
         values[chunk] = finite(found, "target").double().cpu()
     return values
 
@@ -67,10 +81,11 @@ def _resumes(point: Point, first: int) -> bool:
     return causal and point.model.cfg.head != "classification"
 
 
-def values_from(point: Point, first: int, embeddings: Tensor) -> Tensor:
-    """The target [n] at embeddings [n, pos, d_model] that are the text's own before `first`."""
+def terms_from(point: Point, first: int, embeddings: Tensor) -> Tensor:
+    """The target [n, term] at embeddings [n, pos, d_model] that are the text itself before
+    `first`."""
     if not _resumes(point, first):
-        return point.values(embeddings)
+        return point.terms(embeddings)
     model, (last, ids) = point.model, list(point.parts.items())[-1]
     before = len(point.embedded) - ids.shape[1]  # an encoder-decoder's source
     assert point.target.positions is not None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -49,7 +49,7 @@ class Point:
         target: what is explained.
         units: what gets one score each.
         rows: copies of the text in one forward.
-        value, baseline_values: the target at the text and at each baseline.
+        ends: the target at the text and at each baseline, [1 + baseline, term], float64.
         forwards, backwards: passes so far, per copy of the text.
     """
 
@@ -64,8 +64,7 @@ class Point:
     target: ResolvedTarget
     units: Units
     rows: int
-    value: float = 0.0
-    baseline_values: tuple[float, ...] = ()
+    ends: Tensor = field(default_factory=lambda: torch.zeros(1, 1))
     forwards: int = 1  # the one that finds the embeddings and the model's own prediction
     backwards: int = 0
 
@@ -136,11 +135,25 @@ class Point:
         point.units = divide(
             units, point.token_ids, point.side, point.token_texts(), model.tokenizer
         )
+        return point.settle()
+
+    def settle(self) -> Self:
+        """Computes the target at the text and at the baselines, after one of them was set."""
         with torch.no_grad():
-            ends = torch.cat([whole[None], point.baselines])
-            values = finite(point.values(ends), "target").tolist()
-        point.value, point.baseline_values = values[0], tuple(values[1:])
-        return point
+            ends = torch.cat([self.embedded[None], self.baselines]).split(self.rows)
+            self.ends = torch.cat([self.terms(part) for part in ends]).double()
+        finite(self.ends, "target")
+        return self
+
+    @property
+    def value(self) -> float:
+        """The target at the text."""
+        return float(self.ends[0].sum())
+
+    @property
+    def baseline_values(self) -> tuple[float, ...]:
+        """The target at each baseline."""
+        return tuple(self.ends[1:].sum(-1).tolist())
 
     @property
     def baseline_value(self) -> float:
@@ -151,8 +164,12 @@ class Point:
 
     def values(self, embeddings: Tensor, tap: Tap = NO_TAP) -> Tensor:
         """The target at embeddings [n, pos, d_model], [n]; differentiable, in one forward."""
+        return self.terms(embeddings, tap).sum(-1)
+
+    def terms(self, embeddings: Tensor, tap: Tap = NO_TAP) -> Tensor:
+        """The same by term, [n, term]."""
         if self.target.positions is None or not self._reads_some_positions():
-            return self.target(self.logits(embeddings, tap))
+            return self.target.terms(self.logits(embeddings, tap))
         stop = len(self.model.stack(self.model.last_stack).blocks)
         return self.read_stream(self.logits(embeddings, tap, stop_at_layer=stop), tap)
 
@@ -173,10 +190,11 @@ class Point:
         return out
 
     def read_stream(self, stream: Tensor, tap: Tap = NO_TAP, first: int = 0) -> Tensor:
-        """The target of the stream that leaves the last block, at the positions from `first`."""
+        """The target of the stream that leaves the last block, at the positions from `first`, by
+        term: [n, term]."""
         assert self.target.positions is not None
         places = [position - first for position in self.target.positions]
-        return self.target.read(self.model.finish(stream[:, places], tap=tap))
+        return self.target.read_terms(self.model.finish(stream[:, places], tap=tap))
 
     def _put(self, embeddings: Tensor) -> list[tuple[str, Callable[..., Tensor]]]:
         """Hooks that set the embeddings [n, pos, d_model]."""

@@ -42,19 +42,31 @@ class ResolvedTarget:
 
     def __call__(self, logits: Tensor) -> Tensor:
         """Logits [batch, pos, d_vocab] (or [batch, n_classes]) -> [batch], in float32 at least."""
+        return self.terms(logits).sum(-1)
+
+    def terms(self, logits: Tensor) -> Tensor:
+        """The same as the summands that it has by itself: [batch, term]. Of a sequence, the
+        log-probability of each token; of anything else, the one number."""
         if self.function is not None:
-            return self._checked(self.function(logits), logits)
+            return self._checked(self.function(logits), logits)[:, None]
         if self.positions is None:
-            return self.read(logits[:, None])
-        return self.read(logits[:, list(self.positions)])
+            return self.read_terms(logits[:, None])
+        return self.read_terms(logits[:, list(self.positions)])
 
     def read(self, rows: Tensor) -> Tensor:
         """Logits at the target's positions [batch, position, d_vocab] (or classes) -> [batch]."""
+        return self.read_terms(rows).sum(-1)
+
+    def read_terms(self, rows: Tensor) -> Tensor:
+        """Logits at the target's positions [batch, position, d_vocab] -> [batch, term]."""
         rows = rows if rows.dtype == torch.float64 else rows.float()
         if self.kind == "sequence":
             index = torch.tensor(self.tokens, device=rows.device).expand(rows.shape[0], -1)
             chosen = rows.gather(-1, index[..., None])[..., 0]
-            return (chosen - rows.logsumexp(-1)).sum(-1)
+            return chosen - rows.logsumexp(-1)
+        return self._one(rows)[:, None]
+
+    def _one(self, rows: Tensor) -> Tensor:
         if self.kind in ("span_start", "span_end"):
             return rows[..., self.tokens[0]].log_softmax(-1)[:, self.foil]
         row, token = rows[:, 0], self.tokens[0]

@@ -76,20 +76,12 @@ def with_baseline(point: Point, baseline: Baseline) -> Point:
     ]
     n = max(len(x) for x in start)
     baselines = torch.cat([x.expand(n, -1, -1) for x in start], 1)
-    other = dataclasses.replace(point, baselines=baselines)
-    with torch.no_grad():
-        other.baseline_values = tuple(other.values(baselines).tolist())
-    return other
+    return dataclasses.replace(point, baselines=baselines).settle()
 
 
 def with_target(point: Point, target: ResolvedTarget) -> Point:
     """The same text with another number to explain."""
-    other = dataclasses.replace(point, target=target)
-    with torch.no_grad():
-        ends = torch.cat([point.embedded[None], point.baselines])
-        values = other.values(ends).tolist()
-    other.value, other.baseline_values = values[0], tuple(values[1:])
-    return other
+    return dataclasses.replace(point, target=target).settle()
 
 
 def probability(target: ResolvedTarget) -> ResolvedTarget | None:

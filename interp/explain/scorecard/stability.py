@@ -50,10 +50,7 @@ def sensitivity_line(
 
 
 def _moved(point: Point, embedded: Tensor) -> Point:
-    moved = dataclasses.replace(point, embedded=embedded, cache=None)
-    with torch.no_grad():
-        moved.value = float(moved.values(embedded[None])[0])
-    return moved
+    return dataclasses.replace(point, embedded=embedded, cache=None).settle()
 
 
 def randomised_lines(
@@ -71,8 +68,7 @@ def randomised_lines(
     depths = {"all weights": 0.0, "upper half": 0.5} if cascade else {"all weights": 0.0}
     for name, depth in depths.items():
         model = _randomised(point.model, depth, seed)
-        other = dataclasses.replace(point, model=model, cache=None, edited=False)
-        other = _restated(other)
+        other = dataclasses.replace(point, model=model, cache=None, edited=False).settle()
         try:
             found = scores_at(other, method, options)
         except InterpError:
@@ -100,13 +96,6 @@ def _randomised(model: Transformer, depth: float, seed: int) -> Transformer:
             if deep:
                 weights[name].copy_(value)
     return other
-
-
-def _restated(point: Point) -> Point:
-    with torch.no_grad():
-        values = point.values(torch.cat([point.embedded[None], point.baselines])).tolist()
-    point.value, point.baseline_values = values[0], tuple(values[1:])
-    return point
 
 
 def baseline_line(
