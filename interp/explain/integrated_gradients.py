@@ -39,7 +39,7 @@ def integrated_gradients(
     difference = abs(point.value - point.baseline_value)
     # F is not known better than it is rounded; where it hardly moves, the tolerance is below that.
     allowed = max(tolerance * difference, rounding(point))
-    scores = torch.zeros(len(point.embedded), dtype=torch.float64, device=point.embedded.device)
+    scores = torch.zeros(len(point.embedded), dtype=torch.float64)
     gap = 0.0
     for baseline, value in zip(point.baselines, point.baseline_values, strict=True):
         step = point.embedded - baseline
@@ -53,7 +53,7 @@ def integrated_gradients(
 
         panels = integrate(evaluate, value, point.value, allowed, max_evaluations // paths)
         scores += torch.stack([panel.scores for panel in panels]).sum(0) / paths
-        gap += sum(panel.gap for panel in panels) / paths
+        gap += float(sum(panel.gap for panel in panels)) / paths
     converged = gap <= allowed
     if not converged:
         warnings.warn(

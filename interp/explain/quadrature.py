@@ -21,44 +21,60 @@ POINTS = 9
 
 Evaluate = Callable[[Tensor], tuple[Tensor, Tensor]]
 """Places on the path [n], 0 to 1 -> F there [n], and the shares of dF/d(place), [n, share], which
-add up to it; float64."""
+add up to it; float64. Of several functions at once, [n, term] and [n, term, share]."""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """A part of the path, F at its ends and middle, and its part of every share, [share]."""
+    """A part of the path, F at its ends and middle, and its part of every share, [share].
+
+    Of several functions at once, all have a first dimension [term].
+    """
 
     start: float
     end: float
-    value_start: float
-    value_middle: float
-    value_end: float
+    value_start: Tensor
+    value_middle: Tensor
+    value_end: Tensor
     scores: Tensor
 
     @property
-    def gap(self) -> float:
-        """By how much the shares miss the change of F over this part."""
-        return abs(float(self.scores.sum()) - (self.value_end - self.value_start))
+    def gap(self) -> Tensor:
+        """By how much the shares miss the change of F over this part: [] or [term]."""
+        return (self.scores.sum(-1) - (self.value_end - self.value_start)).abs()
 
 
 def integrate(
-    evaluate: Evaluate, start: float, end: float, allowed: float, max_evaluations: int
+    evaluate: Evaluate,
+    start: Tensor | float,
+    end: Tensor | float,
+    allowed: Tensor | float,
+    max_evaluations: int,
 ) -> list[Panel]:
     """Panels that cover the path, fine enough that their gaps add up to `allowed` if they can.
 
     The path is one panel at first. The panels that add up worst are halved until what all of them
-    miss, added up without signs, is allowed, or the evaluations are used up.
+    miss, added up without signs, is allowed for every term, or the evaluations are used up.
 
     Args:
-        start, end: F at the ends of the path.
+        start, end: F at the ends of the path, [] or [term].
+        allowed: of each term.
     """
-    panels = _panels(evaluate, [(0.0, 1.0, start, end)])
+    at_start, at_end, limit = (
+        torch.as_tensor(x, dtype=torch.float64, device="cpu") for x in (start, end, allowed)
+    )
+    panels = _panels(evaluate, [(0.0, 1.0, at_start, at_end)])
     used = POINTS
-    while sum(panel.gap for panel in panels) > allowed:
-        panels.sort(key=lambda panel: panel.gap)
+
+    def excess(some: list[Panel]) -> float:
+        """What the panels miss, in units of what is allowed, by the worst term."""
+        return float((sum(p.gap for p in some) / limit).max()) if some else 0.0
+
+    while excess(panels) > 1:
+        panels.sort(key=lambda panel: excess([panel]))
         worst: list[Panel] = []
         # Half of what is allowed stays for the parts that are about to be computed.
-        while panels and sum(panel.gap for panel in panels) > allowed / 2:
+        while panels and excess(panels) > 0.5:
             if used + 2 * POINTS > max_evaluations:
                 break
             worst.append(panels.pop())
@@ -76,15 +92,13 @@ def integrate(
     return panels
 
 
-def _panels(evaluate: Evaluate, parts: list[tuple[float, float, float, float]]) -> list[Panel]:
+def _panels(evaluate: Evaluate, parts: list[tuple[float, float, Tensor, Tensor]]) -> list[Panel]:
     """Panels over parts of the path (their ends, and F there), evaluated together."""
     nodes, weights = (torch.from_numpy(x) for x in np.polynomial.legendre.leggauss(POINTS))
     places = torch.cat([(a + b) / 2 + (b - a) / 2 * nodes for a, b, _, _ in parts])
-    values, slopes = evaluate(places)
+    values, slopes = (x.unflatten(0, (len(parts), POINTS)).cpu() for x in evaluate(places))
     panels = []
-    for (a, b, at_a, at_b), value, slope in zip(
-        parts, values.view(-1, POINTS), slopes.view(len(parts), POINTS, -1), strict=True
-    ):
-        scores = (b - a) / 2 * (weights.to(slope) @ slope)
-        panels.append(Panel(a, b, at_a, float(value[POINTS // 2]), at_b, scores))
+    for (a, b, at_a, at_b), value, slope in zip(parts, values, slopes, strict=True):
+        scores = (b - a) / 2 * torch.tensordot(weights.to(slope), slope, 1)
+        panels.append(Panel(a, b, at_a, value[POINTS // 2], at_b, scores))
     return panels
