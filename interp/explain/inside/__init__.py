@@ -1,0 +1,1 @@
+"""Looking inside: which parts of a model carry what it says about a text."""
