@@ -169,6 +169,7 @@ class Attention(nn.Module):
             k = k.repeat_interleave(self.n_heads // self.n_kv, 1)
         scores = q @ k.transpose(-1, -2) / self.scale
         if self.soft_cap > 0:
+            scores = tap("hook_attn_scores_uncapped", scores)
             scores = self.soft_cap * torch.tanh(scores / self.soft_cap)
         scores = tap("hook_attn_scores", mask.apply(scores))
         half = scores.dtype in (torch.float16, torch.bfloat16)
@@ -266,6 +267,8 @@ class Attention(nn.Module):
         if self.rotary:
             yield HookPoint("hook_rot_q", heads, "queries as they meet the keys")
             yield HookPoint("hook_rot_k", kv, "keys as they meet the queries")
+        if self.soft_cap > 0:
+            yield HookPoint("hook_attn_scores_uncapped", square, "scores before their cap")
         yield HookPoint("hook_attn_scores", square, "scores before the softmax, -inf where masked")
         yield HookPoint("hook_pattern", square, "weights with which values are averaged")
         yield HookPoint("hook_z", heads, "averaged values of a head")

@@ -23,10 +23,18 @@ class Unembed(nn.Linear):
         self.scale = cfg.logit_scale
         self.soft_cap = cfg.output_logits_soft_cap
 
-    def forward(self, resid: Tensor) -> Tensor:
+    def forward(self, resid: Tensor, tap: TapLike = NO_TAP) -> Tensor:
         resid = resid if self.scale == 1.0 else resid * self.scale
         logits = F.linear(resid, self.weight, self.bias)
-        return self.soft_cap * torch.tanh(logits / self.soft_cap) if self.soft_cap > 0 else logits
+        if self.soft_cap <= 0:
+            return logits
+        capped = self.soft_cap * torch.tanh(tap("hook_pre", logits) / self.soft_cap)
+        return tap("hook_post", capped)
+
+    def hook_points(self) -> Iterator[HookPoint]:
+        if self.soft_cap > 0:
+            yield HookPoint("hook_pre", "batch pos d_vocab_out", "logits before their cap")
+            yield HookPoint("hook_post", "batch pos d_vocab_out", "logits after their cap")
 
     @property
     def W_U(self) -> Tensor:
@@ -50,11 +58,15 @@ class MaskedHead(nn.Module):
 
     def forward(self, resid: Tensor, tap: TapLike = NO_TAP) -> Tensor:
         """[batch, pos, d_model] -> the same shape."""
-        out: Tensor = self.ln(self.act(self.dense(resid)), tap.scope("ln"))
+        active = tap("hook_post", self.act(tap("hook_pre", self.dense(resid))))
+        out: Tensor = self.ln(active, tap.scope("ln"))
         return out
 
     def hook_points(self) -> Iterator[HookPoint]:
-        return scoped("ln", self.ln.hook_points())
+        stream = "batch pos d_model"
+        yield HookPoint("hook_pre", stream, "the transform before its activation function")
+        yield HookPoint("hook_post", stream, "the transform after its activation function")
+        yield from scoped("ln", self.ln.hook_points())
 
 
 class Pooler(nn.Module):
@@ -72,7 +84,7 @@ class Pooler(nn.Module):
         """[batch, pos, d_model] -> [batch, d_model]; padding is never read."""
         pooled = self._pool(resid, attention_mask)
         if self.dense is not None and self.act is not None:
-            pooled = self.act(self.dense(pooled))
+            pooled = self.act(tap("hook_pre", self.dense(pooled)))
         return tap("hook_pooler_out", pooled)
 
     def _pool(self, resid: Tensor, mask: Tensor | None) -> Tensor:
@@ -91,6 +103,10 @@ class Pooler(nn.Module):
         return resid[torch.arange(resid.shape[0], device=resid.device), chosen]
 
     def hook_points(self) -> Iterator[HookPoint]:
+        if self.dense is not None:
+            yield HookPoint(
+                "hook_pre", "batch d_model", "the vector before its activation function"
+            )
         yield HookPoint("hook_pooler_out", "batch d_model", "the vector that is classified")
 
 
@@ -122,9 +138,10 @@ class Output(nn.Module):
             resid = self.mlm_head(resid, tap.scope("mlm_head"))
         if self.pooler is not None:
             resid = self.pooler(resid, attention_mask, tap.scope("pooler"))
-        unembed = self.unembed
-        last = self.classifier if unembed is None else unembed
-        out: Tensor = resid if last is None else last(resid)
+        if self.unembed is not None:
+            logits: Tensor = self.unembed(resid, tap.scope("unembed"))
+            return logits
+        out: Tensor = resid if self.classifier is None else self.classifier(resid)
         return out
 
     def hook_points(self) -> Iterator[HookPoint]:
@@ -132,3 +149,5 @@ class Output(nn.Module):
             yield from scoped("mlm_head", self.mlm_head.hook_points())
         if self.pooler is not None:
             yield from scoped("pooler", self.pooler.hook_points())
+        if self.unembed is not None:
+            yield from scoped("unembed", self.unembed.hook_points())

@@ -201,3 +201,12 @@ def test_half_precision_sums_its_softmax_in_single(dtype: torch.dtype) -> None:
     assert torch.equal(seen.values["hook_pattern"], scores.float().softmax(-1).to(dtype))
     attention(stream(5).to(dtype), Mask(), record)
     assert record.values["hook_pattern"].dtype == dtype
+
+
+def test_scores_have_a_name_before_their_cap() -> None:
+    model = shared_model("decoder-soft-cap")
+    _, cache = model.run_with_cache(**example(model.cfg))
+    capped = 2 * torch.tanh(cache["blocks.1.attn.hook_attn_scores_uncapped"] / 2)
+    scores = cache["blocks.1.attn.hook_attn_scores"]
+    allowed = scores.isfinite()
+    assert torch.equal(scores[allowed], capped[allowed]) and not allowed.all()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
@@ -54,6 +56,27 @@ def test_each_head_is_its_formula(name: str) -> None:
         expected = expected if classifier.bias is None else expected + classifier.bias
         assert expected.shape[-1] == (2 if cfg.head == "span" else cfg.n_classes)
     assert torch.allclose(logits, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after", "formula"),
+    [
+        ("encoder-bert", "mlm_head.hook_pre", "mlm_head.hook_post", torch.nn.functional.gelu),
+        ("encoder-bert-classification", "pooler.hook_pre", "pooler.hook_pooler_out", torch.tanh),
+        ("decoder-gemma", "unembed.hook_pre", "unembed.hook_post", lambda x: 5 * torch.tanh(x / 5)),
+    ],
+)
+def test_both_sides_of_a_nonlinearity_have_a_name(
+    name: str, before: str, after: str, formula: Callable[[Tensor], Tensor]
+) -> None:
+    model = shared_model(name)
+    inputs = example(model.cfg)
+    _, cache = model.run_with_cache(**inputs)
+    assert torch.equal(cache[after], formula(cache[before]))
+    doubled = model.run_with_hooks(**inputs, fwd_hooks=[(before, lambda value, hook: value * 2)])
+    put = formula(cache[before] * 2)
+    expected = model.run_with_hooks(**inputs, fwd_hooks=[(after, lambda value, hook: put)])
+    assert torch.equal(doubled, expected) and not torch.equal(doubled, model(**inputs))
 
 
 @pytest.mark.parametrize("pooling", ["first", "last", "mean"])
