@@ -29,6 +29,7 @@ from interp.explain.planted.rasp import (
 )
 from interp.explain.planted.record import Planted
 from interp.explain.planted.wiring import SHARP, Disguise, Head, Neurons, Space, Terms, Wiring
+from interp.model.config import Shape
 
 FIRST = LETTERS
 """Id of the token with which every text begins."""
@@ -161,7 +162,7 @@ def compile_program(program: Program, seed: int = 0, disguise: Disguise | None =
     space, _ = compiler.place(program.output)
     wiring.outputs = [(space, torch.eye(program.output.width))]
     output = program.output.width
-    settings: dict[str, Any] = {
+    settings: dict[Shape, dict[str, Any]] = {
         "decoder": {"d_vocab_out": output, "bos_token_id": FIRST},
         "encoder": {
             "head": "token_classification",
@@ -174,8 +175,8 @@ def compile_program(program: Program, seed: int = 0, disguise: Disguise | None =
             "bos_token_id": FIRST,
             "decoder_start_token_id": FIRST,
         },
-    }[program.shape]
-    model, heads, mlps = wiring.build(disguise or Disguise(), seed, **settings)
+    }
+    model, heads, mlps = wiring.build(disguise or Disguise(), seed, **settings[program.shape])
     steps = torch.tensor(program.places) - 1  # the interpreter does without the first token
     part = torch.ones(LENGTH + 1, LETTERS + 1, dtype=torch.bool)
     part[:, FIRST] = False

@@ -87,7 +87,7 @@ class Frame:
         """The finished model. `rule` gives the answer [batch] to tokens [batch, unit]."""
         wiring, pair = self.wiring, self.stack == "decoder"
         start = wiring.d_vocab - 1
-        settings: dict[str, Any] = {
+        settings: dict[Shape, dict[str, Any]] = {
             "decoder": {"d_vocab_out": 2},
             "encoder": {"head": "classification", "n_classes": 2, "pooling": "first"},
             "encoder_decoder": {
@@ -95,8 +95,8 @@ class Frame:
                 "bos_token_id": start,
                 "decoder_start_token_id": start,
             },
-        }[wiring.shape]
-        model, heads, mlps = wiring.build(DISGUISE, seed, **settings)
+        }
+        model, heads, mlps = wiring.build(DISGUISE, seed, **settings[wiring.shape])
         alphabet = torch.ones(LENGTH + pair, wiring.d_vocab, dtype=torch.bool)
         if pair:  # the start token is only where it must be
             alphabet[:, start] = False
