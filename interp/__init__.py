@@ -21,7 +21,18 @@ from interp.errors import (
 )
 
 if TYPE_CHECKING:
-    from interp.explain import Attribution, Baseline, Target, attribute
+    from interp.explain import (
+        AnswerAttribution,
+        Attribution,
+        AttributionReport,
+        Baseline,
+        Scorecard,
+        Target,
+        attribute,
+        attribute_answer,
+        attribution_report,
+        scorecard,
+    )
     from interp.model.config import RopeScaling, TransformerConfig
     from interp.model.tap import NO_TAP, Tap
     from interp.model.transformer import HookedTransformer
@@ -36,26 +47,34 @@ __version__ = "0.1.0"
 
 # Public name -> the module that defines it; the imports above tell type checkers the same.
 _HOME = {
+    "AnswerAttribution": "interp.explain",
     "Attribution": "interp.explain",
+    "AttributionReport": "interp.explain",
     "Baseline": "interp.explain",
     "HookedTransformer": "interp.model.transformer",
     "NO_TAP": "interp.model.tap",
     "RopeScaling": "interp.model.config",
     "Run": "interp.train.run",
+    "Scorecard": "interp.explain",
     "Settings": "interp.train.settings",
     "Tap": "interp.model.tap",
     "Target": "interp.explain",
     "TransformerConfig": "interp.model.config",
     "attribute": "interp.explain",
+    "attribute_answer": "interp.explain",
+    "attribution_report": "interp.explain",
     "evaluate": "interp.train.evaluate",
     "finetune": "interp.train.finetune",
     "fit": "interp.train.loop",
     "load": "interp.pretrained",
+    "scorecard": "interp.explain",
 }
 
 __all__ = [
     "NO_TAP",
+    "AnswerAttribution",
     "Attribution",
+    "AttributionReport",
     "Baseline",
     "CacheError",
     "ConfigError",
@@ -66,6 +85,7 @@ __all__ = [
     "LoadError",
     "RopeScaling",
     "Run",
+    "Scorecard",
     "Settings",
     "Tap",
     "Target",
@@ -74,10 +94,13 @@ __all__ = [
     "UnsupportedModelError",
     "__version__",
     "attribute",
+    "attribute_answer",
+    "attribution_report",
     "evaluate",
     "finetune",
     "fit",
     "load",
+    "scorecard",
 ]
 
 

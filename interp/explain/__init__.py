@@ -1,5 +1,6 @@
 """Local explainers: why this model said this about that input."""
 
+from interp.explain.answer import AnswerAttribution, attribute_answer
 from interp.explain.attribute import attribute
 from interp.explain.attribution import Attribution, Cost
 from interp.explain.baseline import Baseline
@@ -12,6 +13,7 @@ from interp.explain.target import Target
 
 __all__ = [
     "METHODS",
+    "AnswerAttribution",
     "Attribution",
     "AttributionReport",
     "Baseline",
@@ -19,6 +21,7 @@ __all__ = [
     "Scorecard",
     "Target",
     "attribute",
+    "attribute_answer",
     "attribution_report",
     "logit_lens",
     "scorecard",

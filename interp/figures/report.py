@@ -35,7 +35,7 @@ def report_html(sections: Sequence[Mapping[str, Any]]) -> str:
             body.append(paragraph_html(section["text"]))
         shared = ("model", "target", "predicted at", "baseline")
         facts = {name: found[0]["facts"][name] for name in shared}
-        extra = {n: number(v) for n, v in section["target"].items() if n not in ("value",)}
+        extra = {n: number(v) for n, v in section["target"].items() if not n.endswith("value")}
         body.append(facts_html({**facts, **extra}))
         for attribution in found:
             body += _strips(attribution)

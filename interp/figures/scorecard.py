@@ -19,6 +19,8 @@ QUESTIONS = {
     "0 for a random order.",
     "comprehensiveness": "How much probability goes with the highest scores?",
     "sufficiency": "How much probability is lost when only the highest scores stay?",
+    "comprehensiveness (log-odds)": "",
+    "sufficiency (log-odds)": "",
     "soft comprehensiveness": "The same with parts of embeddings, at equal amounts of text.",
     "soft sufficiency": "How much stays, with parts of embeddings, at equal amounts of text?",
     "tau, leave-one-out": "Same order as leaving out one at a time?",

@@ -106,7 +106,7 @@ def token_strip_html(
         sign = " n" if score < 0 else ""
         spans.append(
             f'<span class="t{sign}" role="img" tabindex="0" title="{tip}" aria-label="{says}" '
-            f'style="{_colors(score, end)}">{escape(label)}</span>'
+            f'style="{cell_colors(score, end)}">{escape(label)}</span>'
         )
         if token.endswith("\n"):
             spans.append("<br>")
@@ -118,12 +118,12 @@ def token_strip_html(
         f'<figure class="interp-strip"{forced} role="group" aria-label="{finding}">'
         f"<figcaption>{heading}{below}</figcaption>"
         f'<p class="s" dir="ltr">{"".join(spans)}</p>'
-        f"{_legend(array, end, unit)}<style>{_css()}</style></figure>"
+        f"{scale_html(array, end, unit)}<style>{_css()}</style></figure>"
     )
 
 
-def _colors(score: float, limit: float) -> str:
-    """Background and text colour of a token, as declarations."""
+def cell_colors(score: float, limit: float) -> str:
+    """Background and text colour of a score, as declarations."""
     light, dark = (diverging_color(score, limit, scheme) for scheme in ("light", "dark"))
     face = _pair("background", light, dark)
     return face + _pair("color", text_color(light), text_color(dark))
@@ -134,7 +134,8 @@ def _pair(name: str, light: str, dark: str) -> str:
     return f"{name}:{light};{name}:light-dark({light},{dark});"
 
 
-def _legend(array: NDArray[np.float64], end: float, unit: str) -> str:
+def scale_html(array: NDArray[np.float64], end: float, unit: str) -> str:
+    """The colour scale of an array of scores, with words for it."""
     stops = zip(PALETTES["light"].diverging, PALETTES["dark"].diverging, strict=True)
     ramp = ",".join(f"light-dark({light},{dark})" for light, dark in stops)
     clipped = int((np.abs(array) > end).sum())
