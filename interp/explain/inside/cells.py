@@ -81,28 +81,30 @@ class Site:
         those of the source."""
         return "encoder" if self.kind in ("cross_k", "cross_v") else self.stack
 
-    def axis(self, name: str) -> int | None:
-        """The dimension that an axis of a grid runs along; None if there is none."""
-        return next((i for i, dim in enumerate(self.dims) if dim in _AXES[name]), None)
+    def dim(self, axis: str) -> int:
+        """The dimension of the activation that an axis of the grid runs along."""
+        return next(i for i, dim in enumerate(self.dims) if dim in _AXES[axis])
+
+    @property
+    def axes(self) -> list[str]:
+        """What the activation can be cut along, in the order of `_AXES`."""
+        return [axis for axis, dims in _AXES.items() if set(dims) & set(self.dims)]
 
     def read_by(self, by: str | Sequence[str] | None) -> tuple[str, ...]:
-        """The axes of a grid in the order of `_AXES`; by default what the activation consists of:
+        """The axes of a grid in the order of `axes`; by default what the activation consists of:
         heads, neurons, or the positions of a stream.
 
         Raises:
             InputError: the activation has no such axis.
         """
-        has = [name for name in _AXES if self.axis(name) is not None]
+        has = self.axes
         if by is None:
-            return (next((name for name in ("head", "neuron") if name in has), "position"),)
+            return (next((axis for axis in ("head", "neuron") if axis in has), "position"),)
         wanted = (by,) if isinstance(by, str) else tuple(by)
-        wrong = [name for name in wanted if name not in has]
-        if wrong or not wanted:
-            raise InputError(
-                f"{self.kind} can be patched by {', '.join(has)}, not by "
-                f"{wrong[0] if wrong else 'nothing'!r}."
-            )
-        return tuple(name for name in _AXES if name in wanted)
+        wrong = [axis for axis in wanted if axis not in has]
+        if wrong:
+            raise InputError(f"{self.kind} can be patched by {', '.join(has)}, not {wrong[0]!r}.")
+        return tuple(axis for axis in has if axis in wanted)
 
 
 def _n_layers(points: Any, stack: str) -> int:
@@ -149,7 +151,8 @@ class Cells:
     ) -> Cells:
         """All combinations of the indices, one tensor per axis."""
         # Positions come first in `by`, so the product is in the order of positions.
-        index = torch.cartesian_prod(*indices).reshape(-1, len(by))
+        index = torch.cartesian_prod(*indices) if by else torch.empty(1, 0, dtype=torch.long)
+        index = index.reshape(-1, len(by)) if by else index
         return cls(site, by, index, within)
 
     def __len__(self) -> int:
@@ -168,18 +171,12 @@ class Cells:
     def where(self, shape: torch.Size) -> Tensor:
         """True at each cell's entries of an activation of a shape, [cell, ...]; axes that no cell
         is cut along have length 1."""
-        masks = []
+        out = torch.ones(len(self), *(1 for _ in shape[1:]), dtype=torch.bool)
         for axis, column in zip(self.by, self.index.T, strict=True):
-            dim = self.site.axis(axis)
-            assert dim is not None
-            masks.append(_along(dim, len(shape), column[:, None] == torch.arange(shape[dim])))
+            dim = self.site.dim(axis)
+            out = out & _along(dim, len(shape), column[:, None] == torch.arange(shape[dim]))
         if "position" not in self.by and not bool(self.within.all()):
-            dim = self.site.axis("position")
-            assert dim is not None
-            masks.append(_along(dim, len(shape), self.within[None]))
-        out = masks[0]
-        for mask in masks[1:]:
-            out = out & mask
+            out = out & _along(self.site.dim("position"), len(shape), self.within[None])
         return out
 
 

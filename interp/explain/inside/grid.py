@@ -45,7 +45,7 @@ class Grid:
         shape = next(iter(others.values())).shape
         within = self._within(positions, shape)
         by_layer = self._neurons(neurons, others, within)
-        sizes = [shape[self._dim(axis)] for axis in self.axes]
+        sizes = [shape[self.site.dim(axis)] for axis in self.axes]
         n_layers = max(self.site.names) + 1
         values = torch.full((n_layers, *sizes), torch.nan, dtype=torch.float64)
         own = self.receiver.value(self.target)
@@ -73,7 +73,7 @@ class Grid:
         if resumes and self.target.positions is not None:
             # A change behind all that the metric reads reaches none of it.
             reached = sum(first <= max(self.target.positions) for first in firsts)
-        axis = self._dim("position")
+        axis = self.site.dim("position")
         stacks = {self.site.stack, self.receiver.last_stack}
         n_pos = sum(len(self.receiver.ids(stack)) for stack in stacks)
         for part in together(firsts[:reached], n_pos):
@@ -96,7 +96,7 @@ class Grid:
 
     def _within(self, positions: Sequence[int] | None, shape: torch.Size) -> Tensor:
         """[pos], True where something may be patched: never on padding."""
-        n = shape[self._dim("position")]
+        n = shape[self.site.dim("position")]
         mask = self.receiver.mask(self.site.counted)
         real = torch.ones(n, dtype=torch.bool) if mask is None else mask[0].bool().cpu()
         chosen = torch.zeros(n, dtype=torch.bool)
@@ -125,9 +125,4 @@ class Grid:
             raise InputError(
                 f"{axis}s are chosen, and this grid has none: patch by {axis}, or leave them out."
             )
-        return picked(axis, given, shape[self._dim(axis)]) if axis in self.axes else []
-
-    def _dim(self, axis: str) -> int:
-        dim = self.site.axis(axis)
-        assert dim is not None
-        return dim
+        return picked(axis, given, shape[self.site.dim(axis)]) if axis in self.axes else []

@@ -53,7 +53,8 @@ def patch(
         metric: what is read; of a target, the tokens and positions are those of the clean run. By
             default the logit of the clean run's own prediction.
         by: the axes of a cell within its layer, of `position`, `head`, `neuron` and `key` (of a
-            pattern); by default `head` or `neuron` where there are any, else `position`.
+            pattern); by default `head` or `neuron` where there are any, else `position`. Of none,
+            (), a cell is the whole activation of a layer.
         layers, heads: only these; by default all.
         positions: only these (of a pattern, queries); by default all that are no padding.
         neurons: only these of every layer; or how many of all, those with the largest effect to
