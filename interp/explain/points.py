@@ -257,10 +257,14 @@ class Point:
         return total.index_add(-1, index, scores)
 
     @cached_property
+    def moves(self) -> Tensor:
+        """[pos], True where a baseline differs from the text: the others can have no score."""
+        return (self.baselines != self.embedded).any(-1).any(0)
+
+    @cached_property
     def movable(self) -> Tensor:
-        """[unit], True where a baseline differs from the text: the others can have no score."""
-        moved = (self.baselines != self.embedded).any(-1).any(0)
-        return self.by_unit(moved.long()) > 0
+        """[unit], True where one of its positions moves."""
+        return self.by_unit(self.moves.long()) > 0
 
     @property
     def token_ids(self) -> list[int]:
