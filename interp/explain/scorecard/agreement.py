@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interp.errors import InputError
+from interp.explain.game import Game
 from interp.explain.scorecard import ranks
-from interp.explain.scorecard.game import Game
 from interp.explain.scorecard.line import Line
 
 

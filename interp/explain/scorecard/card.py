@@ -13,6 +13,7 @@ from torch import Tensor
 from interp.errors import InputError
 from interp.explain.attribution import Attribution, Origin
 from interp.explain.baseline import Baseline
+from interp.explain.game import Game
 from interp.explain.scorecard.agreement import (
     correlation_line,
     exact_shapley,
@@ -22,10 +23,10 @@ from interp.explain.scorecard.agreement import (
 from interp.explain.scorecard.controls import control_scores
 from interp.explain.scorecard.deletion import area_line, eraser_lines, random_areas
 from interp.explain.scorecard.distribution import gap_line, perplexity_line
-from interp.explain.scorecard.game import Game, probability, with_baseline, with_target
 from interp.explain.scorecard.line import Line, averaged
 from interp.explain.scorecard.perturbation import infidelity_line, random_masks, soft_lines
 from interp.explain.scorecard.stability import baseline_line, randomised_lines, sensitivity_line
+from interp.explain.scorecard.variants import probability, with_baseline, with_target
 
 if TYPE_CHECKING:
     import pandas as pd

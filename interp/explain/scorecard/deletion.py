@@ -12,8 +12,9 @@ import math
 import torch
 from torch import Tensor
 
-from interp.explain.scorecard.game import Game, log_odds
+from interp.explain.game import Game
 from interp.explain.scorecard.line import Line
+from interp.explain.scorecard.variants import log_odds
 
 CUTS = (0.01, 0.05, 0.1, 0.2, 0.5)
 """Shares of the units that are taken away, or left alone, for comprehensiveness and sufficiency."""

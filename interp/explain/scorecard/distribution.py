@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from interp.explain.game import Game
 from interp.explain.points import SOURCE
-from interp.explain.scorecard.game import Game
 from interp.explain.scorecard.line import Line, mean_line
 
 

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from interp.explain.game import Game
 from interp.explain.points import Point
-from interp.explain.scorecard.game import Game
 from interp.explain.scorecard.line import Line, mean_line
 
 

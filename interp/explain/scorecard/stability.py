@@ -15,8 +15,8 @@ from interp.explain.baseline import Baseline
 from interp.explain.methods import METHODS
 from interp.explain.points import Point
 from interp.explain.scorecard.agreement import correlation_line
-from interp.explain.scorecard.game import with_baseline
 from interp.explain.scorecard.line import Line
+from interp.explain.scorecard.variants import with_baseline
 from interp.model.core import Transformer
 from interp.model.init import init_weights
 
