@@ -15,7 +15,7 @@ from torch import Tensor
 from interp.errors import InputError
 from interp.explain.finding import Finding, completeness_error, rounding
 from interp.explain.points import Point
-from interp.explain.quadrature import POINTS, integrate
+from interp.explain.quadrature import COARSE, integrate
 
 
 def integrated_gradients(
@@ -32,9 +32,10 @@ def integrated_gradients(
     if not 0 < tolerance < 1:
         raise InputError(f"tolerance is {tolerance}; it must lie between 0 and 1.")
     paths = len(point.baselines)
-    if max_evaluations < POINTS * paths:
+    if max_evaluations < (COARSE + 1) * paths:
         raise InputError(
-            f"max_evaluations is {max_evaluations}; {paths} path(s) take {POINTS} each at least."
+            f"max_evaluations is {max_evaluations}; {paths} path(s) take {COARSE + 1} each at "
+            "least."
         )
     difference = abs(point.value - point.baseline_value)
     # F is not known better than it is rounded; where it hardly moves, the tolerance is below that.

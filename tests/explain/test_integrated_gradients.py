@@ -16,7 +16,7 @@ from torch import Tensor
 
 from interp import HookedTransformer, InputError, TransformerConfig
 from interp.explain import Baseline, Target, attribute
-from interp.explain.quadrature import POINTS, Panel, integrate
+from interp.explain.quadrature import COARSE, FINE, Panel, integrate, rule
 from interp.model.fold import fold
 from interp.tokenizer import Tokenizer
 
@@ -241,10 +241,19 @@ def path(f: Callable[[Tensor], Tensor]) -> tuple[Callable[..., Any], float, floa
 
 
 def gaps(panels: list[Panel]) -> float:
-    return sum(panel.gap for panel in panels)
+    return float(sum(panel.gap for panel in panels))
 
 
-@given(st.lists(st.floats(-3, 3), min_size=1, max_size=2 * POINTS + 1))
+@pytest.mark.parametrize("intervals", [COARSE, FINE])
+def test_the_rule_is_exact_up_to_its_degree(intervals: int) -> None:
+    points, weights = rule(intervals)
+    for degree in range(intervals + 2):  # an even number of intervals gains one degree
+        assert float(weights @ points**degree) == pytest.approx(1 / (degree + 1), abs=1e-14)
+    assert float(weights @ points ** (4 * intervals)) != pytest.approx(1 / (4 * intervals + 1))
+    torch.testing.assert_close(rule(FINE)[0][::2], rule(COARSE)[0])  # they nest
+
+
+@given(st.lists(st.floats(-3, 3), min_size=1, max_size=FINE + 1))
 def test_one_panel_is_exact_for_polynomials(coefficients: list[float]) -> None:
     def polynomial(x: Tensor) -> Tensor:
         return sum((c * x**i for i, c in enumerate(coefficients)), x * 0)
@@ -278,7 +287,7 @@ def test_no_more_evaluations_than_allowed() -> None:
         return result
 
     panels = integrate(counted, start, end, 1e-9, 200)
-    assert gaps(panels) > 1e-9 and POINTS < used <= 200
+    assert gaps(panels) > 1e-9 and COARSE < used <= 200
 
 
 def test_an_encoder_decoder_keeps_its_prefix_when_the_source_is_another_text() -> None:
