@@ -40,7 +40,7 @@ def logit_lens(model: Any, cache: Any, tokens: Tensor | None = None) -> pd.DataF
         raise UnsupportedModelError(
             "The logit lens reads a stream as tokens; this model's head does not predict tokens."
         )
-    ids, real = _positions(model, cache, tokens)
+    ids, real = read_positions(model, cache, tokens)
     streams = _streams(model, cache)
     if any(stream.shape[:2] != (1, len(ids)) for stream in streams):
         raise InputError(
@@ -70,12 +70,12 @@ def logit_lens(model: Any, cache: Any, tokens: Tensor | None = None) -> pd.DataF
             )
     frame = pd.concat([pd.DataFrame(f) for f in reversed(frames)], ignore_index=True)
     for column, text in (("token_id", "token"), ("top_id", "top_token")):
-        frame[text] = _texts(model, frame[column].tolist())
+        frame[text] = token_texts(model, frame[column].tolist())
     order = ["layer", "position", "token_id", "token", "top_id", "top_token"]
     return frame[[*order, "probability", "rank", "entropy"]]
 
 
-def _positions(model: Any, cache: Any, tokens: Tensor | None) -> tuple[Tensor, Tensor]:
+def read_positions(model: Any, cache: Any, tokens: Tensor | None) -> tuple[Tensor, Tensor]:
     """Ids [pos], and the indices of those that are no padding."""
     replay, mask = getattr(cache, "replay", None), None
     if tokens is None and replay is not None:
@@ -102,7 +102,8 @@ def _streams(model: Any, cache: Any) -> list[Tensor]:
     return [x[None] if x.ndim == 2 else x for x in streams]
 
 
-def _texts(model: Any, ids: list[int]) -> list[str]:
+def token_texts(model: Any, ids: list[int]) -> list[str]:
+    """The text of each token, or its number where there is no tokenizer."""
     if model.tokenizer is None:
         return [str(i) for i in ids]
     known = {i: model.to_single_str_token(i) for i in set(ids)}
