@@ -8,6 +8,7 @@ from interp.explain.expected_gradients import expected_gradients
 from interp.explain.finding import Finding
 from interp.explain.gradients import gradient_x_input, saliency
 from interp.explain.integrated_gradients import integrated_gradients
+from interp.explain.relevance import attn_lrp, cp_lrp, gim
 from interp.explain.smoothgrad import smoothgrad
 
 Method = Callable[..., Finding]
@@ -18,4 +19,7 @@ METHODS: dict[str, Method] = {
     "gradient_x_input": gradient_x_input,
     "smoothgrad": smoothgrad,
     "expected_gradients": expected_gradients,
+    "cp_lrp": cp_lrp,
+    "attn_lrp": attn_lrp,
+    "gim": gim,
 }

@@ -15,6 +15,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "gradient_x_input": {},
     "smoothgrad": {"noise": 1e-9, "draws": 2},  # other lengths draw other noise
     "expected_gradients": {"draws": 2000},
+    "cp_lrp": {},
+    "attn_lrp": {},
+    "gim": {},
 }
 EXACT = [name for name in OPTIONS if name != "expected_gradients"]
 
