@@ -29,7 +29,7 @@ KINDS = {
 """Kind of activation -> its name within a block."""
 
 # Axis of a grid -> the names of the dimensions that it runs along.
-_AXES = {
+AXES = {
     "position": ("pos", "query_pos", "source_pos"),
     "head": ("head", "kv_head"),
     "neuron": ("d_mlp",),
@@ -83,12 +83,12 @@ class Site:
 
     def dim(self, axis: str) -> int:
         """The dimension of the activation that an axis of the grid runs along."""
-        return next(i for i, dim in enumerate(self.dims) if dim in _AXES[axis])
+        return next(i for i, dim in enumerate(self.dims) if dim in AXES[axis])
 
     @property
     def axes(self) -> list[str]:
-        """What the activation can be cut along, in the order of `_AXES`."""
-        return [axis for axis, dims in _AXES.items() if set(dims) & set(self.dims)]
+        """What the activation can be cut along, in the order of `AXES`."""
+        return [axis for axis, dims in AXES.items() if set(dims) & set(self.dims)]
 
     def read_by(self, by: str | Sequence[str] | None) -> tuple[str, ...]:
         """The axes of a grid in the order of `axes`; by default what the activation consists of:
