@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from interp.explain.captum_adapter import captum
 from interp.explain.expected_gradients import expected_gradients
 from interp.explain.finding import Finding
+from interp.explain.frozen import frozen_decomposition
 from interp.explain.gradients import gradient_x_input, saliency
 from interp.explain.integrated_gradients import integrated_gradients
+from interp.explain.kernel_shap import kernel_shap
+from interp.explain.lime import lime
+from interp.explain.occlusion import leave_one_out, occlusion
+from interp.explain.owen import owen
+from interp.explain.permutation import permutation_shapley
 from interp.explain.relevance import attn_lrp, cp_lrp, gim
+from interp.explain.shapley import exact_shapley
 from interp.explain.smoothgrad import smoothgrad
 
 Method = Callable[..., Finding]
@@ -22,4 +30,13 @@ METHODS: dict[str, Method] = {
     "cp_lrp": cp_lrp,
     "attn_lrp": attn_lrp,
     "gim": gim,
+    "frozen_decomposition": frozen_decomposition,
+    "leave_one_out": leave_one_out,
+    "occlusion": occlusion,
+    "exact_shapley": exact_shapley,
+    "permutation_shapley": permutation_shapley,
+    "kernel_shap": kernel_shap,
+    "owen": owen,
+    "lime": lime,
+    "captum": captum,
 }

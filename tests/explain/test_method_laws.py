@@ -18,6 +18,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "cp_lrp": {},
     "attn_lrp": {},
     "gim": {},
+    "frozen_decomposition": {},
 }
 EXACT = [name for name in OPTIONS if name != "expected_gradients"]
 
