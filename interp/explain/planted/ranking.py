@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Bools = NDArray[np.bool_]
 
 NOTHING = 1e-4
-"""A score below this share of the target's largest change counts as 0: it is rounding."""
+"""A score below this share of the item's scale counts as 0: it is rounding."""
 _DRAWS = 1000
 
 
@@ -138,11 +138,19 @@ def measure(item: Item, scores: Sequence[float], seed: int = 0) -> dict[str, flo
     }
 
 
-def controls(item: Item, seed: int = 0) -> dict[str, list[float]]:
-    """Scores that no model was asked for: the truth itself, and noise."""
-    truth = item.causal.double() if item.contribution is None else item.contribution
-    noise = np.random.default_rng(seed).normal(size=len(item.ids))
-    return {"oracle": truth.tolist(), "random": noise.tolist()}
+def oracle(item: Item, seed: int = 0) -> dict[str, float]:
+    """The figures of each truth held against itself: what a perfect explainer gets."""
+    found = measure(item, item.causal.tolist(), seed)
+    if item.contribution is not None:
+        known = measure(item, item.contribution.tolist(), seed)
+        found |= {name: value for name, value in known.items() if "causal" not in name}
+    return found
+
+
+def noise(item: Item, seed: int = 0) -> list[float]:
+    """Scores of one who knows nothing."""
+    drawn: list[float] = np.random.default_rng(seed).normal(size=len(item.ids)).tolist()
+    return drawn
 
 
 def shuffled(item: Item, seed: int = 0) -> Item:

@@ -37,7 +37,8 @@ class Item:
         contribution: [unit], float64: the token's exact Shapley value in the game in which absent
             tokens are blank; its sign says whether the token raises the target. None where only
             the causal truth is known.
-        scale: the largest change of the target over coalitions, by which a score is small or not.
+        scale: how large the target gets, by which a score is small or not: the largest size of it,
+            or of its change, over coalitions.
         n_source: how many of the units are an encoder-decoder's source; 0 for other models.
     """
 

@@ -47,14 +47,15 @@ def causal(question: Question, ids: Tensor) -> Tensor:
 
 
 def contribution(question: Question, ids: Tensor) -> tuple[Tensor, float]:
-    """Shapley values of the units of a text [unit] and the largest change of the value.
+    """Shapley values of the units of a text [unit], and how large the value is.
 
     The value of a coalition is that of the text in which the movable units outside it are blank.
     Shapley 1953: the mean, over all orders in which units join, of what each then adds; computed
     over all 2^n coalitions.
 
     Returns:
-        [unit], float64, 0 where a unit cannot move; and max over S of |v(S) - v(nobody)|.
+        [unit], float64, 0 where a unit cannot move; and the largest, over coalitions, of |v(S)|
+        and |v(S) - v(nobody)|.
 
     Raises:
         InputError: more movable units than can be tried.
@@ -77,4 +78,4 @@ def contribution(question: Question, ids: Tensor) -> tuple[Tensor, float]:
         gain = values[without + 2**player] - values[without]
         shares[unit] = (weights[members[without].sum(1)] * gain).sum()
     shares[shares.abs() <= _SAME] = 0.0
-    return shares, float((values - values[0]).abs().max())
+    return shares, float(torch.stack([values, values - values[0]]).abs().max())

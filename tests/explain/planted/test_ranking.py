@@ -19,10 +19,11 @@ from interp.explain.planted import HAND_WRITTEN, Item
 from interp.explain.planted.ranking import (
     auprc,
     auroc,
-    controls,
     expected_auprc,
     false_share,
     measure,
+    noise,
+    oracle,
     precision_at_k,
     shuffled,
     sign_accuracy,
@@ -82,11 +83,16 @@ def items() -> list[Item]:
     return [item for name in names for item in HAND_WRITTEN[name](0).items(60)]
 
 
+def truth(item: Item) -> list[float]:
+    assert item.contribution is not None
+    return item.contribution.tolist()
+
+
 def mean(items: list[Item], scores: str, metric: str) -> tuple[float, float, float, float]:
     """A control's mean with its interval, and the mean of chance."""
     rows = []
     for seed, item in enumerate(items):
-        found = measure(item, controls(item, seed)[scores], seed)
+        found = oracle(item, seed) if scores == "oracle" else measure(item, noise(item, seed), seed)
         rows.append({"method": scores, "value": found[metric], "chance": found["auprc chance"]})
     frame = pd.DataFrame(rows)
     row = summary(frame, ["method"]).iloc[0]
@@ -111,7 +117,7 @@ def test_noise_is_at_chance(items: list[Item]) -> None:
 def test_with_shuffled_truth_even_the_oracle_is_at_chance(items: list[Item]) -> None:
     rows = []
     for seed, item in enumerate(items):
-        found = measure(shuffled(item, seed), controls(item)["oracle"], seed)
+        found = measure(shuffled(item, seed), truth(item), seed)
         rows.append({"method": "oracle", "value": found["auprc"], "chance": found["auprc chance"]})
     frame = pd.DataFrame(rows)
     row = summary(frame, ["method"]).iloc[0]
@@ -127,7 +133,7 @@ def test_silence_and_rounding_are_worth_a_guess(items: list[Item]) -> None:
     """Noise far below the target's changes must not be read as a ranking."""
     guesses, chances = [], []
     for seed, item in enumerate(items):
-        whisper = [1e-7 * value for value in controls(item)["oracle"]]
+        whisper = [1e-7 * value for value in truth(item)]
         found = measure(item, whisper, seed)
         guesses.append(found["auprc"])
         chances.append(found["auprc chance"])
