@@ -26,6 +26,7 @@ from interp.explain.target import Target
 from interp.explain.units import Units, UnitSpec, divide
 from interp.model.ambient import ambient_tap, within
 from interp.model.core import Transformer
+from interp.model.hooked import HookList
 from interp.model.tap import NO_TAP, Tap
 
 TOKENS = 1024  # in one forward; beyond it, memory grows and speed does not
@@ -162,18 +163,25 @@ class Point:
 
     # -- the function ----------------------------------------------------------------------------
 
-    def values(self, embeddings: Tensor, tap: Tap = NO_TAP) -> Tensor:
-        """The target at embeddings [n, pos, d_model], [n]; differentiable, in one forward."""
-        return self.terms(embeddings, tap).sum(-1)
+    def values(self, embeddings: Tensor, tap: Tap = NO_TAP, hooks: HookList = ()) -> Tensor:
+        """The target at embeddings [n, pos, d_model], [n]; differentiable, in one forward.
 
-    def terms(self, embeddings: Tensor, tap: Tap = NO_TAP) -> Tensor:
+        Args:
+            tap: observes or edits the forward.
+            hooks: the same for any model, on points inside the blocks.
+        """
+        return self.terms(embeddings, tap, hooks).sum(-1)
+
+    def terms(self, embeddings: Tensor, tap: Tap = NO_TAP, hooks: HookList = ()) -> Tensor:
         """The same by term, [n, term]."""
         if self.target.positions is None or not self._reads_some_positions():
-            return self.target.terms(self.logits(embeddings, tap))
+            return self.target.terms(self.logits(embeddings, tap, hooks))
         stop = len(self.model.stack(self.model.last_stack).blocks)
-        return self.read_stream(self.logits(embeddings, tap, stop_at_layer=stop), tap)
+        return self.read_stream(self.logits(embeddings, tap, hooks, stop_at_layer=stop), tap)
 
-    def logits(self, embeddings: Tensor, tap: Tap = NO_TAP, **options: Any) -> Tensor:
+    def logits(
+        self, embeddings: Tensor, tap: Tap = NO_TAP, hooks: HookList = (), **options: Any
+    ) -> Tensor:
         """What the model makes of embeddings [n, pos, d_model]; differentiable, in one forward."""
         n = embeddings.shape[0]
         self.forwards += n
@@ -184,9 +192,11 @@ class Point:
         if tap is not NO_TAP:
             self.require_taps()
             inputs["tap"] = tap
-        tokens, hooks = self.parts[SOURCE].expand(n, -1), self._put(embeddings)
+        tokens, put = self.parts[SOURCE].expand(n, -1), self._put(embeddings)
         with self.around():
-            out: Tensor = self.model.run_with_hooks(tokens, fwd_hooks=hooks, **inputs, **options)
+            out: Tensor = self.model.run_with_hooks(
+                tokens, fwd_hooks=[*put, *hooks], **inputs, **options
+            )
         return out
 
     def read_stream(self, stream: Tensor, tap: Tap = NO_TAP, first: int = 0) -> Tensor:
