@@ -93,6 +93,7 @@ def attribute(
         weights_hash=weights_hash(model),
         tokens_hash=tokens_hash(*point.parts.values()),
         parameters=_plain(options),
+        details=found.details,
         origin=Origin(point, method, options),
     )
 

@@ -75,6 +75,7 @@ class Attribution:
         dtype: what it was computed in; a model in half precision is explained in float32.
         weights_hash, tokens_hash: what the result belongs to.
         parameters: options of the method.
+        details: what else the method measured, by name in words.
         origin: what a scorecard runs again; None for a result that was read from a file.
     """
 
@@ -101,6 +102,7 @@ class Attribution:
     weights_hash: str
     tokens_hash: str
     parameters: dict[str, Any]
+    details: dict[str, float] = field(default_factory=dict)
     origin: Origin | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -193,6 +195,7 @@ class Attribution:
             "baseline": f"{self.baseline}: {self.baseline_value:.4g}",
             "scores add up to": f"{sum(self.scores):.4g} of {self.difference:.4g}",
             "completeness error": claim,
+            **{name: f"{value:.4g}" for name, value in self.details.items()},
             "cost": f"{cost.forwards} forwards, {cost.backwards} backwards, {cost.seconds:.2f} s"
             + ("" if cost.bytes is None else f", {cost.bytes / 2**20:.0f} MiB at the peak"),
         }

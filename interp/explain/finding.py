@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
@@ -23,6 +23,7 @@ class Finding:
         converged: whether the method met its own tolerance.
         low, high: the ends of a 95 % interval of each score, for methods that sample.
         seed: of the method's random draws; None if it has none.
+        details: what else the method measured, by name in words.
     """
 
     scores: Tensor
@@ -31,6 +32,7 @@ class Finding:
     low: Tensor | None = None
     high: Tensor | None = None
     seed: int | None = None
+    details: dict[str, float] = field(default_factory=dict)
 
 
 def rounding(point: Point) -> float:

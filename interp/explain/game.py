@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from interp.errors import InputError
 from interp.explain.coalitions import coalition_values
 from interp.explain.finding import rounding
 from interp.explain.points import Point
@@ -60,6 +61,14 @@ class Game:
         """Values of the target as shares of the difference: 1 at the text, 0 at the baseline."""
         return (values - self.point.baseline_value) / self.difference
 
+    def check_budget(self, max_evaluations: int, least: int) -> None:
+        """Raises an InputError unless a method may have the evaluations that it takes at least."""
+        if type(max_evaluations) is not int or max_evaluations < least:
+            raise InputError(
+                f"max_evaluations is {max_evaluations!r}; {len(self)} movable units take {least} "
+                "at least. Allow more, or choose larger units: words, sentences or spans."
+            )
+
     def whole(self, present: Tensor) -> Tensor:
         """Coalitions of players [coalition, player] as coalitions of all units."""
         units = torch.ones(len(present), len(self.point.units), dtype=torch.bool)
@@ -67,7 +76,7 @@ class Game:
         return units
 
     def spread(self, scores: Tensor) -> Tensor:
-        """Scores of players [player] as scores of all units, 0 for those that cannot move."""
-        units = torch.zeros(len(self.point.units), dtype=torch.float64)
-        units[self.players] = scores.double().cpu()
+        """Scores of players [..., player] as scores of all units, 0 for those that cannot move."""
+        units = torch.zeros(*scores.shape[:-1], len(self.point.units), dtype=torch.float64)
+        units[..., self.players] = scores.double().cpu()
         return units
