@@ -112,7 +112,7 @@ class Gate:
 
 
 def train_interchange(
-    task: Task, seed: int = 0, *, steps: int = 1500, batch: int = 64, rate: float = 2e-3
+    task: Task, seed: int = 0, *, steps: int = 1000, batch: int = 64, rate: float = 2e-3
 ) -> Planted:
     """Trains a model of 4 layers, 4 heads and width 64 under strict interchange; minutes.
 
@@ -156,16 +156,18 @@ def train_interchange(
     return _planted(model, task)
 
 
-def gate(model: HookedTransformer, task: Task, n: int = 2000, seed: int = 10**6) -> Gate:
+def gate(model: HookedTransformer, task: Task, n: int = 1000, seed: int = 10**6) -> Gate:
     """Measures on fresh texts whether a circuit is the mechanism of a model."""
     generator = torch.Generator().manual_seed(seed)
     base, source = _texts(n, generator), _texts(n, generator)
     right = task.answer(base)
+    with torch.no_grad():
+        other = _activations(model, source)
 
     def accuracy(nodes: list[Node], answer: Tensor) -> float:
         chosen = {node: torch.ones(n, dtype=torch.bool) for node in nodes}
         with torch.no_grad():
-            logits = _interchanged(model, base, source, chosen)
+            logits = _interchanged(model, base, other, chosen)
         return (logits.argmax(-1) == answer).double().mean().item()
 
     plain = accuracy([], right)
@@ -198,7 +200,8 @@ def _loss(model: HookedTransformer, task: Task, batch: int, generator: torch.Gen
         else:
             half = torch.rand(3 * batch, generator=generator) < 0.5
             chosen[node] = (kind == 2) & half
-    return F.cross_entropy(_interchanged(model, base, source, chosen), answer)
+    logits = _interchanged(model, base, _activations(model, source), chosen)
+    return F.cross_entropy(logits, answer)
 
 
 def _swapped(task: Task, base: Tensor, source: Tensor, variable: str | None) -> Tensor:
@@ -210,28 +213,34 @@ def _swapped(task: Task, base: Tensor, source: Tensor, variable: str | None) -> 
     return task.rule(**values)
 
 
-def _interchanged(
-    model: HookedTransformer, base: Tensor, source: Tensor, chosen: Mapping[Node, Tensor]
-) -> Tensor:
-    """The last logits [batch, answer] of `base`, with the chosen rows [batch] of each node taken
-    from the run on `source`."""
-    if not chosen:
-        last: Tensor = model(base)[:, -1]
-        return last
-    rows: dict[str, Tensor] = {}  # [batch, head], or [batch, 1] where there are none
-    for (name, head), mask in chosen.items():
-        heads = HEADS if name.endswith("hook_z") else 1
-        rows.setdefault(name, torch.zeros(len(base), heads, dtype=torch.bool))[:, head] = mask
+def _activations(model: HookedTransformer, texts: Tensor) -> dict[str, Tensor]:
+    """Every node's activations, by name; gradients flow into them."""
     kept: dict[str, Tensor] = {}
 
     def keep(value: Tensor, hook: Any) -> None:
         kept[hook.name] = value
 
+    model.run_with_hooks(texts, fwd_hooks=[(name, keep) for name in dict(_nodes())])
+    return kept
+
+
+def _interchanged(
+    model: HookedTransformer,
+    base: Tensor,
+    other: Mapping[str, Tensor],
+    chosen: Mapping[Node, Tensor],
+) -> Tensor:
+    """The last logits [batch, answer] of `base`, with the chosen rows [batch] of each node taken
+    from another run's activations."""
+    rows: dict[str, Tensor] = {}  # [batch, head], or [batch, 1] where there are none
+    for (name, head), mask in chosen.items():
+        heads = HEADS if name.endswith("hook_z") else 1
+        rows.setdefault(name, torch.zeros(len(base), heads, dtype=torch.bool))[:, head] = mask
+
     def put(value: Tensor, hook: Any) -> Tensor:
         here = rows[hook.name][:, None]
-        return torch.where(here[..., None] if value.ndim == 4 else here, kept[hook.name], value)
+        return torch.where(here[..., None] if value.ndim == 4 else here, other[hook.name], value)
 
-    model.run_with_hooks(source, fwd_hooks=[(name, keep) for name in rows])
     logits: Tensor = model.run_with_hooks(base, fwd_hooks=[(name, put) for name in rows])
     return logits[:, -1]
 
