@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from interp.explain.attention_attribution import attention_attribution
+from interp.explain.attention_relevance import attention_relevance
+from interp.explain.attention_rollout import attention_rollout
 from interp.explain.captum_adapter import captum
 from interp.explain.expected_gradients import expected_gradients
 from interp.explain.finding import Finding
@@ -18,6 +21,8 @@ from interp.explain.permutation import permutation_shapley
 from interp.explain.relevance import attn_lrp, cp_lrp, gim
 from interp.explain.shapley import exact_shapley
 from interp.explain.smoothgrad import smoothgrad
+from interp.explain.value_weighted_attention import value_weighted_attention
+from interp.explain.value_zeroing import value_zeroing
 
 Method = Callable[..., Finding]
 
@@ -31,6 +36,11 @@ METHODS: dict[str, Method] = {
     "attn_lrp": attn_lrp,
     "gim": gim,
     "frozen_decomposition": frozen_decomposition,
+    "attention_rollout": attention_rollout,
+    "attention_relevance": attention_relevance,
+    "attention_attribution": attention_attribution,
+    "value_zeroing": value_zeroing,
+    "value_weighted_attention": value_weighted_attention,
     "leave_one_out": leave_one_out,
     "occlusion": occlusion,
     "exact_shapley": exact_shapley,

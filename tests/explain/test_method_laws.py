@@ -19,6 +19,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "attn_lrp": {},
     "gim": {},
     "frozen_decomposition": {},
+    "attention_rollout": {},
+    "attention_relevance": {},
+    "attention_attribution": {},
+    "value_zeroing": {},
+    "value_weighted_attention": {},
 }
 EXACT = [name for name in OPTIONS if name != "expected_gradients"]
 
