@@ -12,7 +12,6 @@ whatever the units are.
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from interp.explain.attribute import read_target
 from interp.explain.baseline import Baseline
 from interp.explain.finding import rounding
 from interp.explain.inside.flow import Flow
+from interp.explain.inside.run import block_of
 from interp.explain.points import Point
 from interp.explain.quadrature import COARSE, integrate
 from interp.explain.reading import finite
@@ -69,12 +69,8 @@ def conductance(
     if not 0 < tolerance < 1:
         raise InputError(f"tolerance is {tolerance}; it must lie between 0 and 1.")
     points = {name: model.hook_points[name] for name in select(model.hook_points, names)}
-    outside = [name for name in points if not re.match(r"\w+\.\d+\.", name)]
-    if outside:
-        raise InputError(
-            f"{outside[0]} lies outside the blocks; give the stream before the first block "
-            "(hook_resid_pre) or after the last (hook_resid_post) instead."
-        )
+    for name in points:
+        block_of(name)
     baseline = baseline or Baseline.mean()
     with torch.inference_mode(False):
         point = Point.read(

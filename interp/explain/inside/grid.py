@@ -77,11 +77,11 @@ class Grid:
         stacks = {self.site.stack, self.receiver.last_stack}
         n_pos = sum(len(self.receiver.ids(stack)) for stack in stacks)
         for part in together(firsts[:reached], n_pos):
-            where = cells[part].where(other.shape).to(other.device)
-            splice = Splice(self.names[layer], where, other)
+            where, first = cells[part].where(other.shape).to(other.device), firsts[part.start]
+            splice = Splice(self.names[layer], where, other).from_position(first, axis)
             with torch.no_grad():
-                found = self.receiver.spliced(
-                    self.target, splice, self.site.stack, layer, firsts[part.start], axis
+                found = self.receiver.edited(
+                    self.target, splice, len(where), self.site.stack, layer, first
                 )
             values[part] = finite(found, "metric").double().cpu()
         return values, reached

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,30 +29,55 @@ TOKENS = 2048  # in one forward; beyond it, memory grows and speed does not
 _MASKS = {"decoder": "decoder_attention_mask"}
 
 
-class Splice(Tap):
-    """Puts parts of another run's activation in place of a run's own.
+def block_of(name: str) -> tuple[str, int]:
+    """The stack and the layer that an activation lies in.
+
+    Raises:
+        InputError: it lies outside the blocks.
+    """
+    found = re.match(r"(blocks|encoder|decoder)\.(\d+)\.", name)
+    if found is None:
+        raise InputError(
+            f"{name} lies outside the blocks; give the stream before the first block "
+            "(hook_resid_pre) or after the last (hook_resid_post) instead."
+        )
+    return found[1], int(found[2])
+
+
+class Edit(Tap):
+    """Changes one activation.
 
     Args:
-        name: full name of the activation.
-        where: True where the other run's value goes; broadcast against the activation.
-        other: the other run's activation, [1, ...].
+        name: full name.
     """
 
-    def __init__(self, name: str, where: Tensor, other: Tensor):
+    def __init__(self, name: str):
         self.name = name
-        self.where = where
-        self.other = other
 
     def wants(self, name: str) -> bool:
         return name == self.name
 
     edits = wants
 
+
+class Splice(Edit):
+    """Puts parts of another run's activation in place of a run's own.
+
+    Args:
+        where: True where the other run's value goes; broadcast against the activation.
+        other: the other run's activation, [1, ...].
+    """
+
+    def __init__(self, name: str, where: Tensor, other: Tensor):
+        super().__init__(name)
+        self.where = where
+        self.other = other
+
     def visit(self, name: str, value: Tensor) -> Tensor:
         return torch.where(self.where, self.other, value)
 
     def from_position(self, first: int, axis: int) -> Splice:
-        """The same for a run that is resumed at a position, which `axis` counts."""
+        """The same for a run that is resumed at a position; `axis` is that of the positions."""
 
         def cut(x: Tensor) -> Tensor:
             return x if x.shape[axis] == 1 else x.narrow(axis, first, x.shape[axis] - first)
@@ -154,20 +180,17 @@ class Run:
         """The target of this run."""
         return float(finite(target(self.logits), "target"))
 
-    def spliced(
-        self, target: ResolvedTarget, splice: Splice, stack: str, layer: int, first: int, axis: int
+    def edited(
+        self, target: ResolvedTarget, edit: Edit, n: int, stack: str, layer: int, first: int = 0
     ) -> Tensor:
-        """The target of this run with parts of another in it, [n], in one forward.
+        """The target of `n` copies of this run, each edited in its own way, [n], in one forward.
 
         Args:
-            splice: `where` is [n, ...].
-            stack, layer: the block that the activation lies in.
-            first: the first position that the change can reach.
-            axis: of the activation, the one that counts these positions.
+            edit: of an activation in the block `layer` of `stack`, at the positions from `first`.
+            first: the first position that the edit can reach; not 0 for resumable runs alone.
         """
-        n = splice.where.shape[0]
         if not self.resumable:
-            return target(self._from_the_start(splice, n))
+            return target(self._from_the_start(edit, n))
         model = self.model
         streams = self.cache.require_replay().traces[stack].streams
         out = model.resume(
@@ -175,24 +198,23 @@ class Run:
             layer,
             first,
             resid=streams[layer][:, first:].expand(n, -1, -1),
-            tap=splice.from_position(first, axis) if first else splice,
+            tap=edit,
             stack=stack,
             stop_at_layer=len(model.stack(self.last_stack).blocks),
         )
         return self._read(target, out)
 
-    def _from_the_start(self, splice: Splice, n: int) -> Tensor:
+    def _from_the_start(self, edit: Edit, n: int) -> Tensor:
         inputs = {
             name: value.expand(n, *value.shape[1:]) if isinstance(value, Tensor) else value
             for name, value in self.inputs.items()
         }
 
         def put(value: Tensor, hook: Any) -> Tensor:
-            return splice.visit(hook.name, value)
+            return edit.visit(hook.name, value)
 
-        hooks = [(splice.name, put)]
         out: Tensor = self.model.run_with_hooks(
-            self.tokens.expand(n, -1), fwd_hooks=hooks, **inputs
+            self.tokens.expand(n, -1), fwd_hooks=[(edit.name, put)], **inputs
         )
         return out
 

@@ -13,7 +13,9 @@ import interp
 from interp import HookError, InputError
 from interp.explain import Baseline, Target, attribute
 from interp.explain.inside.conductance import conductance
+from interp.pretrained.bridge import wrap
 from tests.model.configurations import example, shared_model
+from tests.model.transformer_lens.models import bridge, gpt2
 
 CUTS = [
     "decoder",
@@ -142,12 +144,10 @@ def test_nothing_flows_where_the_target_does_not_look() -> None:
 
 
 def test_another_librarys_model_is_opened_too() -> None:
-    from tests.model.transformer_lens.models import bridge, gpt2
-
     ids, names = torch.tensor([[0, 3, 7, 3, 9, 11]]), ["blocks.0.mlp.hook_post"]
     names.append("blocks.1.hook_resid_pre")
     mine = conductance(interp.load(gpt2()), ids, names, Target.logit(5))
-    bridged = interp.pretrained.bridge.wrap(bridge())
+    bridged = wrap(bridge())
     other = conductance(bridged, ids, names, Target.logit(5))
     assert other.difference == pytest.approx(mine.difference, abs=1e-4)
     for name in names:

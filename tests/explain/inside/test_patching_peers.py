@@ -11,6 +11,7 @@ from torch import Tensor
 import interp
 from interp import HookError
 from interp.explain.inside.patching import patch
+from interp.pretrained.bridge import wrap
 from tests.model.transformer_lens.models import CLEAN, CORRUPTED, bridge, gpt2, ours
 
 pytest.importorskip("transformer_lens")
@@ -67,7 +68,7 @@ def test_equals_the_sweeps_of_transformer_lens(sweep: str, lens: Any) -> None:
 @pytest.mark.parametrize("kind", ["resid_pre", "z", "v", "pattern", "neuron"])
 def test_a_bridged_model_gives_the_same_values(kind: str) -> None:
     model = interp.load(gpt2())
-    bridged = interp.pretrained.bridge.wrap(bridge())
+    bridged = wrap(bridge())
     options: dict[str, Any] = {"neurons": 9} if kind == "neuron" else {}
     mine = patch(model, ONE, OTHER, kind, metric, **options)
     other = patch(bridged, ONE, OTHER, kind, metric, **options)
@@ -77,7 +78,7 @@ def test_a_bridged_model_gives_the_same_values(kind: str) -> None:
 
 def test_what_the_bridge_cannot_edit_is_refused() -> None:
     """An edit of its `hook_resid_mid` misses the skip path."""
-    bridged = interp.pretrained.bridge.wrap(bridge())
+    bridged = wrap(bridge())
     assert f"blocks.0.{KINDS['resid_mid']}" in bridged.hook_points
     with pytest.raises(HookError, match="read but not edited"):
         patch(bridged, ONE, OTHER, "resid_mid", metric)
