@@ -49,6 +49,8 @@ def regress(
     them on either side."""
     from scipy.stats import t
 
+    if not n:
+        return torch.zeros(0), torch.zeros(0)
     present, weights, drawn = choose(n, pairs, draws)
     both = value(torch.cat([present, ~present])).reshape(2, -1)
     x, y = present.double() - 0.5, (both[0] - both[1]) / 2

@@ -8,6 +8,7 @@ up to v(N) - v(nobody), so the scores do whatever was drawn.
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import replace
 
@@ -34,9 +35,9 @@ def permutation_shapley(
 
     Args:
         tolerance: stop when no interval reaches further from its score than this share of
-            |F(text) - F(baseline)|.
-        max_evaluations: of coalitions; when they are used up, the intervals are what they are,
-            and a warning says so.
+            |F(text) - F(baseline)|, or of the largest score, if that is more.
+        max_evaluations: of coalitions, those that come again included; when they are used up, the
+            intervals are what they are, and a warning says so.
 
     Raises:
         InputError: a tolerance that is not above 0, or fewer evaluations than two pairs take.
@@ -47,15 +48,16 @@ def permutation_shapley(
     cost = max(1, 2 * (len(game) - 1))  # of a pair: its ends are known
     game.check_budget(max_evaluations, 2 * cost)
     most = max_evaluations // cost
-    allowed = max(tolerance * abs(game.difference), rounding(point))
     pairs = torch.zeros(0, len(game), dtype=torch.float64)
-    widest = float("inf")
+    widest, allowed = math.inf, 0.0
     while widest > allowed and len(pairs) < most:
         more = min(max(FIRST, len(pairs)), most - len(pairs))
         pairs = torch.cat([pairs, pair_scores(game.values, len(game), more, draws)])
         found = mean_of_draws(game.spread(pairs), seed, complete=True)
         assert found.high is not None
         widest = float((found.high - found.scores).max())
+        size = max(abs(game.difference), float(found.scores.abs().max()))
+        allowed = max(tolerance * size, rounding(point))
     converged = widest <= allowed
     if not converged:
         warnings.warn(
@@ -72,5 +74,5 @@ def pair_scores(value: Value, n: int, pairs: int, draws: torch.Generator) -> Ten
     order = torch.rand(pairs, n, generator=draws, dtype=torch.float64).argsort(1)
     place = torch.cat([order, order.flip(1)]).argsort(1)  # of each player, [2 pair, player]
     present = place[:, None] < torch.arange(n + 1)[:, None]  # [2 pair, joined so far, player]
-    values = value(present.reshape(-1, n)).reshape(-1, n + 1)
+    values = value(present.reshape(2 * pairs * (n + 1), n)).reshape(2 * pairs, n + 1)
     return values.diff(dim=1).gather(1, place).reshape(2, pairs, n).mean(0)
