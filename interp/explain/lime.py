@@ -86,6 +86,7 @@ def weighted_ridge(
     """
     total = weights.sum()
     x = x - (weights @ x) / total
+    y = y - y[0]  # the intercept takes it, and equal values become 0 without rounding
     y = y - (weights @ y) / total
     system = x.T @ (weights[:, None] * x) + ridge * torch.eye(x.shape[1], dtype=x.dtype)
     scores = torch.linalg.lstsq(system, x.T @ (weights * y)).solution
