@@ -228,19 +228,19 @@ def _build(name: str, source: Any, shape: Shape) -> Peer:
         return HuggingFace(name, copy.deepcopy(source))
     if name == TWIN:
         return Peer(name, twin_of(source))
-    with tokenizer_folder() as folder:
-        return Bridge(name, _bridge(copy.deepcopy(source), folder))
+    return Bridge(name, bridge(copy.deepcopy(source)))
 
 
-def _bridge(model: Any, folder: str) -> Any:
+def bridge(model: Any) -> Any:
     """`TransformerBridge` around a Hugging Face model, which it takes over."""
     from transformer_lens.model_bridge import TransformerBridge
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    return TransformerBridge.boot_transformers(
-        folder, hf_model=model, tokenizer=tokenizer, device="cpu"
-    )
+    with tokenizer_folder() as folder:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        return TransformerBridge.boot_transformers(
+            folder, hf_model=model, tokenizer=tokenizer, device="cpu"
+        )
 
 
 @contextmanager

@@ -147,6 +147,7 @@ def attribute_answer(
     method: str = "integrated_gradients",
     baseline: Baseline | None = None,
     *,
+    fixed: bool = False,
     max_new_tokens: int = 25,
     inputs: dict[str, Any] | None = None,
     batch_size: int | None = None,
@@ -161,6 +162,7 @@ def attribute_answer(
         text: the prompt; of an encoder-decoder, the source.
         answer: text or ids; by default what the model itself writes, greedily.
         method: `integrated_gradients`, `gradient_x_input` or `leave_one_out`.
+        fixed: the answer's own tokens have no scores, see `Target.continuation`.
         max_new_tokens: of an answer that is still to be written.
 
     Raises:
@@ -175,7 +177,7 @@ def attribute_answer(
     started = time.perf_counter()
     with torch.inference_mode(False), PeakMemory(model.W_E.device) as memory:
         target = Target.continuation(
-            _written(model, text, max_new_tokens) if answer is None else answer
+            _written(model, text, max_new_tokens) if answer is None else answer, fixed=fixed
         )
         point = Point.read(model, text, target, baseline, inputs or {}, batch_size=batch_size)
         try:

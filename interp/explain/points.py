@@ -116,6 +116,10 @@ class Point:
             x if baseline.of_source and i else baseline.resolve(model, parts[name], x)
             for i, (name, x) in enumerate(embedded.items())
         ]
+        if target.fixed and len(continuation) > 1:
+            start[-1] = start[-1].clone()
+            written_last = slice(1 - len(continuation), None)
+            start[-1][:, written_last] = embedded[written][:, written_last]
         n = max(len(x) for x in start)
         whole = torch.cat(list(embedded.values()), 1)[0]
         point = cls(

@@ -45,6 +45,7 @@ class Target:
     function: Callable[[Tensor], Tensor] | None = None
     text: str | tuple[int, ...] | None = None
     span: tuple[int, int] | None = None
+    fixed: bool = False
 
     @classmethod
     def logit(cls, token: Token = None, position: int | None = None) -> Target:
@@ -74,13 +75,17 @@ class Target:
         return cls("logit_difference", token, foil, position)
 
     @classmethod
-    def continuation(cls, text: str | Sequence[int]) -> Target:
+    def continuation(cls, text: str | Sequence[int], *, fixed: bool = False) -> Target:
         """The log-probability of a text (or ids) that follows what is explained, in nats.
 
         The text is read behind the input; each of its tokens is explained by the input and by
         those before it, which have scores too. Of an encoder-decoder, it is the whole target.
+
+        Args:
+            fixed: what is written stays as it is, so that the input alone has scores: by how much
+                does the input raise each token, given those before it?
         """
-        return cls("sequence", text=text if isinstance(text, str) else tuple(text))
+        return cls("sequence", text=text if isinstance(text, str) else tuple(text), fixed=fixed)
 
     @classmethod
     def log_prob_of_span(cls, start: int, stop: int) -> Target:

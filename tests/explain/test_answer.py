@@ -59,6 +59,18 @@ def test_a_row_is_the_attribution_of_its_token(method: str) -> None:
         assert matrix.values[i] == pytest.approx(one.value)
 
 
+@pytest.mark.parametrize("shape", [{}, PAIR])
+def test_an_answer_that_stays_leaves_all_to_the_prompt(shape: dict[str, Any]) -> None:
+    m = model(**shape)
+    found = attribute_answer(m, PROMPT, ANSWER, fixed=True, tolerance=1e-6)
+    assert not found.scores[:, -2:].any() and found.scores[:, 1:-2].any()
+    difference = np.array(found.values) - np.array(found.baseline_values)
+    assert found.scores.sum(1) == pytest.approx(difference, abs=1e-5)
+    free = attribute_answer(m, PROMPT, ANSWER, tolerance=1e-6)
+    assert found.scores[0] == pytest.approx(free.scores[0], abs=1e-6)  # nothing is before it
+    assert found.scores[2, 0] != pytest.approx(free.scores[2, 0], abs=1e-4)
+
+
 def test_each_row_is_complete() -> None:
     found = attribute_answer(model(), PROMPT, ANSWER)
     assert found.converged and found.completeness_errors is not None
