@@ -17,6 +17,7 @@ from torch import Tensor
 from interp.errors import InputError, UnsupportedModelError
 from interp.explain.finding import Finding
 from interp.explain.points import Point
+from interp.explain.reading import finite
 from interp.explain.sampling import generator
 
 _OURS = {
@@ -54,7 +55,7 @@ def captum(point: Point, *, algorithm: Any = None, seed: int = 0, **options: Any
             are efficient, unless these say otherwise; windows of `Occlusion` are of one position.
 
     Raises:
-        InputError: no such class or option, or captum refuses the input.
+        InputError: no such class or option, captum refuses the input, or scores are not finite.
         UnsupportedModelError: the class needs modules, layers or another method.
     """
     made = _class(algorithm)
@@ -85,7 +86,7 @@ def captum(point: Point, *, algorithm: Any = None, seed: int = 0, **options: Any
                 raise
             except (AssertionError, ValueError, TypeError, ImportError) as refusal:
                 raise InputError(f"captum's {made.__name__} refuses this: {refusal}.") from refusal
-        scores.append(problem.by_unit(found.detach()))
+        scores.append(problem.by_unit(finite(found.detach(), "attribution by captum")))
     return Finding(
         torch.stack(scores).mean(0),
         complete=_adds_up(method),
