@@ -76,6 +76,22 @@ def edge_attribution(
         InputError: texts that do not fit, an unknown method, a metric without gradient.
         UnsupportedModelError: the model has no edges, see `Graph.of`.
     """
+    graph = Graph.of(model)
+    with torch.inference_mode(False):
+        pairs = Pairs.read(model, clean, corrupted, metric, graph.points)
+        return score_edges(pairs, graph, method, rules, ablation, tolerance, max_steps)
+
+
+def score_edges(
+    pairs: Pairs,
+    graph: Graph,
+    method: Method,
+    rules: str | None,
+    ablation: Ablation,
+    tolerance: float = 0.01,
+    max_steps: int = 64,
+) -> EdgeScores:
+    """The same of texts that have been run."""
     if method not in get_args(Method):
         raise InputError(
             f"There is no method {method!r}; there are: {', '.join(get_args(Method))}."
@@ -84,26 +100,23 @@ def edge_attribution(
         raise InputError(f"tolerance is {tolerance}; it must lie between 0 and 1.")
     if type(max_steps) is not int or max_steps < 1:
         raise InputError(f"max_steps is {max_steps!r}; it must be a whole number from 1.")
-    graph = Graph.of(model)
-    with torch.inference_mode(False):
-        pairs = Pairs.read(model, clean, corrupted, metric, graph.points)
-        own = written(pairs, graph)
-        change = reference(pairs, graph, ablation).minus(own)
-        backward = NO_TAP if rules is None else backward_rules(pairs.model, rules)
-        line = _Line(pairs, graph, own, change, backward)
-        if method == "eap":
-            by_pair, error = line.integrate(torch.ones(1), torch.ones(1)), None
-        else:
-            by_pair, error = line.integrate_within(tolerance, max_steps)
-        return EdgeScores(
-            graph=graph,
-            by_pair=by_pair,
-            method=method if rules is None else f"{method} under {rules}",
-            metric=pairs.description,
-            value=float(pairs.value.mean()),
-            reference_value=float(value_if_all_patched(pairs, graph, change.total()).mean()),
-            completeness_error=error,
-        )
+    own = written(pairs, graph)
+    change = reference(pairs, graph, ablation).minus(own)
+    backward = NO_TAP if rules is None else backward_rules(pairs.model, rules)
+    line = _Line(pairs, graph, own, change, backward)
+    if method == "eap":
+        by_pair, error = line.integrate(torch.ones(1), torch.ones(1)), None
+    else:
+        by_pair, error = line.integrate_within(tolerance, max_steps)
+    return EdgeScores(
+        graph=graph,
+        by_pair=by_pair,
+        method=method if rules is None else f"{method} under {rules}",
+        metric=pairs.description,
+        value=float(pairs.value.mean()),
+        reference_value=float(value_if_all_patched(pairs, graph, change.total()).mean()),
+        completeness_error=error,
+    )
 
 
 def _quadrature(steps: int) -> tuple[Tensor, Tensor]:
@@ -163,7 +176,10 @@ class _Line:
             start = self.pairs.values(self.pairs.clean, self._put(torch.zeros(1)))[0]
         difference = (start - self.pairs.value).double().cpu()
         embeddings = by_pair[:, :, : self.graph.n_embeddings].sum((1, 2))
-        return float((embeddings - difference).abs().sum() / difference.abs().sum())
+        missed, moved = (embeddings - difference).abs().sum(), difference.abs().sum()
+        # The metric is not known better than it is rounded.
+        least = 1e3 * torch.finfo(start.dtype).eps * self.pairs.value.abs().sum()
+        return float(missed / moved.clamp(min=max(float(least), 1e-30)))
 
     def _gradients(self, places: Tensor, weights: Tensor) -> Iterator[tuple[int, int, Tensor]]:
         """For readers of the same writers: the first of them, how many writers they read, and the
