@@ -1,0 +1,343 @@
+"""Which explainers find a mechanism that is known?
+
+`python -m benchmarks.planted` asks every explainer about models whose mechanism was planted and
+prints how well it finds what matters; `--write` puts the tables into docs/planted-truth.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from torch import Tensor
+
+import interp
+from benchmarks.report import as_markdown, as_text, write_between_markers
+from interp.explain import METHODS
+from interp.explain.inside.attribution_patching import attribution_patching
+from interp.explain.inside.patching import patch
+from interp.explain.planted import Item, Planted, suite
+from interp.explain.planted.ranking import (
+    NOTHING,
+    auprc,
+    expected_auprc,
+    measure,
+    noise,
+    oracle,
+    shuffled,
+    summary,
+)
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "planted-truth.md"
+
+HeadScores = dict[str, Tensor]
+"""Name of an attention layer -> [head], the size of each head's effect."""
+
+
+def each_attention(
+    planted: Planted, item: Item, score: Callable[..., Tensor], **options: Any
+) -> HeadScores:
+    """Scores of all heads; `score` gives those of one kind of attention, [layer, head], between
+    the text and a blank one."""
+    blank = item.ids.where(~item.movable, planted.blank)[None, : item.n_source or None]
+    found: HeadScores = {}
+    for stack in planted.model.stack_names():
+        for kind, attention in (("z", "attn"), ("cross_z", "cross_attn")):
+            if f"{stack}.0.{attention}" in planted.heads:
+                values = score(
+                    planted.model,
+                    item.text,
+                    blank,
+                    kind,
+                    item.target,
+                    stack=stack,
+                    inputs=item.inputs,
+                    **options,
+                )
+                sites = (f"{stack}.{layer}.{attention}" for layer in range(len(values)))
+                found |= dict(zip(sites, values.abs(), strict=True))
+    return found
+
+
+def noised(*given: Any, **options: Any) -> Tensor:
+    """How the target changes when a head's output comes from the blank text."""
+    grid = patch(*given, convention="noising", **options)
+    return grid.values - grid.clean
+
+
+def denoised(*given: Any, **options: Any) -> Tensor:
+    """How the blank text's target changes when a head's output comes from the text."""
+    grid = patch(*given, convention="denoising", **options)
+    return grid.values - grid.corrupted
+
+
+def estimated(*given: Any, **options: Any) -> Tensor:
+    """`noised` to first order."""
+    return attribution_patching(*given, **options).values
+
+
+HEADS: dict[str, Callable[[Planted, Item], HeadScores]] = {
+    "patching, noising": partial(each_attention, score=noised),
+    "patching, denoising": partial(each_attention, score=denoised),
+    "attribution patching": partial(each_attention, score=estimated),
+    "attribution patching, GIM": partial(each_attention, score=estimated, rules="gim"),
+}
+"""What says how much a head matters, by name."""
+
+OPTIONS: dict[str, dict[str, Any]] = {"captum": {"algorithm": "ShapleyValueSampling"}}
+"""Options of the methods that ask for some; the others run as they are."""
+CONTROLS = ("oracle", "random")
+SHUFFLED = "auprc, truth shuffled"
+TRAPS = (
+    ("redundant copies", "auprc"),
+    ("negation", "sign accuracy"),
+    ("loud distractor", "auprc"),
+    ("loud distractor", "false share"),
+    ("sink", "auprc"),
+    ("sink", "false share"),
+    ("position only", "false share"),
+)
+"""Mechanism and figure, of the cases on which explainers are known to fail."""
+
+
+# -- measuring ---------------------------------------------------------------------------------
+
+
+def explain(planted: Planted, item: Item, method: str) -> Sequence[float] | None:
+    """The scores of a method; None if it does not go with the model."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of methods that do not converge: the table will show it
+        try:
+            return interp.attribute(
+                planted.model,
+                item.text,
+                method=method,
+                target=item.target,
+                baseline=planted.baseline,
+                inputs=item.inputs,
+                **OPTIONS.get(method, {}),
+            ).scores
+        except interp.InterpError:
+            return None
+
+
+def token_rows(name: str, planted: Planted, item: Item, draw: int) -> Iterator[dict[str, object]]:
+    """A row for every explainer and figure."""
+    row = {
+        "mechanism": planted.name,
+        "level": planted.level,
+        "shape": planted.model.cfg.shape,
+        "model": name,
+    }
+    unknown = shuffled(item, draw)
+    given: dict[str, Sequence[float] | None] = {"random": noise(item, draw)}
+    given |= {method: explain(planted, item, method) for method in METHODS}
+    figures = {"oracle": oracle(item, draw)}
+    for method, scores in given.items():
+        if scores is not None:
+            figures[method] = measure(item, scores, draw)
+            figures[method][SHUFFLED] = measure(unknown, scores, draw)["auprc"]
+    for method, found in figures.items():
+        for metric, value in found.items():
+            yield {**row, "method": method, "metric": metric, "value": value}
+
+
+def head_rows(
+    name: str, planted: Planted, items: Sequence[Item], seed: int
+) -> Iterator[dict[str, object]]:
+    """A row for every way to score heads: effects are averaged over items, then ranked."""
+    sites = list(planted.heads)
+    truth = np.concatenate([planted.heads[site].numpy() for site in sites])
+    jitter = np.random.default_rng(seed)
+    scores = {"oracle": truth.astype(float), "random": jitter.random(len(truth))}
+    for method, function in HEADS.items():
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                each = [function(planted, item) for item in items]
+        except interp.InterpError:
+            continue
+        mean = np.mean([np.concatenate([e[s].numpy() for s in sites]) for e in each], 0)
+        mean[mean < NOTHING * max(item.scale for item in items)] = 0
+        scores[method] = mean
+    row = {"mechanism": planted.name, "level": planted.level, "model": name}
+    order = jitter.permutation(len(truth))  # of ties
+    for method, values in scores.items():
+        ranked = np.argsort(np.argsort(values[order], kind="stable")).astype(float)
+        yield {**row, "method": method, "metric": "auprc", "value": auprc(ranked, truth[order])}
+    chance = expected_auprc(len(truth), int(truth.sum()))
+    yield {**row, "method": "chance", "metric": "auprc", "value": chance}
+
+
+def run(n_items: int, n_seeds: int, log: Callable[[str], None] = lambda line: None) -> Report:
+    """Asks every explainer about every model of every seed."""
+    tokens, heads = [], []
+    for seed in range(n_seeds):
+        for number, (name, planted) in enumerate(suite(seed)):
+            log(f"[{seed + 1}/{n_seeds}] {name}")
+            start = 1000 * seed + number  # so that models of several shapes get texts of their own
+            items = planted.items(n_items, start)
+            for i, item in enumerate(items):
+                tokens += list(token_rows(name, planted, item, start * n_items + i))
+            heads += list(head_rows(name, planted, items, seed))
+    return Report(pd.DataFrame(tokens), pd.DataFrame(heads), tuple(METHODS), n_items, n_seeds)
+
+
+# -- tables ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Report:
+    """All figures of one run.
+
+    Attributes:
+        tokens: a row per explanation and figure.
+        heads: a row per model and way to score heads.
+        asked: the explainers, those that refused every model among them.
+    """
+
+    tokens: pd.DataFrame
+    heads: pd.DataFrame
+    asked: tuple[str, ...]
+    n_items: int
+    n_seeds: int
+
+    def tables(self) -> Iterator[tuple[str, list[str], list[list[str]]]]:
+        """Title, header and rows of each table."""
+        yield self._overview()
+        yield self._matrix("hand-written")
+        yield self._matrix("compiled")
+        yield self._traps()
+        yield self._shapes()
+        yield self._heads()
+
+    def _means(self, by: Sequence[str]) -> dict[tuple[str, ...], pd.Series]:
+        frame = summary(self.tokens, by)
+        return {tuple(row[list(by)]): row for _, row in frame.iterrows()}
+
+    @property
+    def methods(self) -> list[str]:
+        """Controls, then explainers, the best first; those that went with no model come last."""
+        frame = self.tokens[self.tokens["metric"] == "auprc"]
+        best = frame.groupby("method")["value"].mean().sort_values(ascending=False)
+        return list(dict.fromkeys([*CONTROLS, *best.index, *self.asked]))
+
+    def _overview(self) -> tuple[str, list[str], list[list[str]]]:
+        means = self._means(["level", "method", "metric"])
+        overall = self._means(["method", "metric"])
+        figures = ["auprc causal", "auroc", "precision at k", "sign accuracy", "spearman"]
+        figures += ["false share", SHUFFLED]
+        rows = [
+            [
+                method,
+                *(_cell(means.get((level, method, "auprc")), True) for level in LEVELS),
+                *(_cell(overall.get((method, figure)), figure == SHUFFLED) for figure in figures),
+            ]
+            for method in self.methods
+        ]
+        chance = [means.get((level, "random", "auprc chance")) for level in LEVELS]
+        causal = overall.get(("random", "auprc causal chance"))
+        both = overall.get(("random", "auprc chance"))
+        rows.append(["chance", *map(_cell, chance), _cell(causal), "0.50", *[""] * 4, _cell(both)])
+        return "Tokens", ["explainer", *(f"auprc, {level}" for level in LEVELS), *figures], rows
+
+    def _matrix(self, level: str) -> tuple[str, list[str], list[list[str]]]:
+        means = self._means(["level", "method", "metric", "mechanism"])
+        here = self.tokens[(self.tokens["level"] == level) & (self.tokens["metric"] == "auprc")]
+        mechanisms = list(dict.fromkeys(here.dropna(subset=["value"])["mechanism"]))
+
+        def row(method: str, metric: str, label: str) -> list[str]:
+            cells = (_cell(means.get((level, method, metric, m))) for m in mechanisms)
+            return [label, *cells]
+
+        rows = [row(method, "auprc", method) for method in self.methods]
+        rows.append(row("random", "auprc chance", "chance"))
+        return f"AUPRC by mechanism, {level}", ["explainer", *mechanisms], rows
+
+    def _traps(self) -> tuple[str, list[str], list[list[str]]]:
+        means = self._means(["mechanism", "method", "metric"])
+        rows = [
+            [method, *(_cell(means.get((trap, method, metric))) for trap, metric in TRAPS)]
+            for method in self.methods
+        ]
+        header = ["explainer", *(f"{trap}: {metric}" for trap, metric in TRAPS)]
+        return "Cases on which explainers fail", header, rows
+
+    def _shapes(self) -> tuple[str, list[str], list[list[str]]]:
+        means = self._means(["shape", "method", "metric"])
+        shapes = ("decoder", "encoder", "encoder_decoder")
+        rows = [
+            [method, *(_cell(means.get((shape, method, "auprc")), True) for shape in shapes)]
+            for method in self.methods
+        ]
+        return "AUPRC by shape of the model", ["explainer", *shapes], rows
+
+    def _heads(self) -> tuple[str, list[str], list[list[str]]]:
+        frame = summary(self.heads, ["method", "level"])
+        means = {(row["method"], row["level"]): row for _, row in frame.iterrows()}
+        traps = summary(self.heads, ["method", "mechanism"])
+        one = {(row["method"], row["mechanism"]): row for _, row in traps.iterrows()}
+        special = ("redundant copies", "conjunction", "position only", "most frequent", "induction")
+        rows = [
+            [
+                method,
+                *(_cell(means.get((method, level)), True) for level in LEVELS),
+                *(_cell(one.get((method, mechanism))) for mechanism in special),
+            ]
+            for method in dict.fromkeys(self.heads["method"])
+        ]
+        return "Heads", ["scores", *(f"auprc, {level}" for level in LEVELS), *special], rows
+
+    def to_text(self) -> str:
+        """For a terminal."""
+        parts = [f"{title}\n{as_text(header, rows)}" for title, header, rows in self.tables()]
+        return "\n\n".join([self._head(), *parts])
+
+    def to_markdown(self) -> str:
+        """For the documentation."""
+        parts = [f"### {title}\n\n{as_markdown(head, rows)}" for title, head, rows in self.tables()]
+        return "\n\n".join([self._head(), *parts])
+
+    def _head(self) -> str:
+        return (
+            f"{self.n_items} items of each of {self.tokens['model'].nunique()} models, made from "
+            f"each of {self.n_seeds} seeds."
+        )
+
+
+LEVELS = ("hand-written", "compiled")
+
+
+def _cell(row: pd.Series | None, interval: bool = False) -> str:
+    if row is None:
+        return "n/a"
+    value = f"{row['value']:.2f}"
+    return f"{value} ({row['ci_low']:.2f} to {row['ci_high']:.2f})" if interval else value
+
+
+def main(arguments: Sequence[str] | None = None) -> Report:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.planted", description=__doc__)
+    parser.add_argument("--items", type=int, default=5, help="texts of each model (5)")
+    parser.add_argument("--seeds", type=int, default=2, help="models of each kind (2)")
+    parser.add_argument("--write", action="store_true", help=f"put the tables into {PAGE.name}")
+    chosen = parser.parse_args(arguments)
+    if chosen.items < 1 or chosen.seeds < 1:
+        parser.error("--items and --seeds must be 1 at least")
+    done = run(chosen.items, chosen.seeds, lambda line: print(line, file=sys.stderr, flush=True))
+    print(done.to_text())
+    if chosen.write:
+        write_between_markers(PAGE, done.to_markdown())
+    return done
+
+
+if __name__ == "__main__":
+    main()
