@@ -73,7 +73,7 @@ def test_explain_shows_the_strip_and_writes_the_page(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     page = tmp_path / "why.html"
-    code, out, _ = run("explain", "stories", TEXT, "--html", str(page), capsys=capsys)
+    code, out, _ = run("explain", "stories", TEXT, "--out", str(page), capsys=capsys)
     assert code == 0
     assert "little" in out and "completeness error" in out and str(page) in out
     assert "\x1b" not in out  # no colours where the output is no terminal
@@ -91,9 +91,29 @@ def test_explain_as_json_is_the_attribution(capsys: pytest.CaptureFixture[str]) 
     assert "girl" in read["target"] and "boy" in read["target"]
 
 
+def test_several_methods_make_a_report(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    words = ("--method", "gradient_x_input", "leave_one_out", "--out", str(page))
+    code, out, _ = run("explain", "stories", "She was very", *words, capsys=capsys)
+    assert code == 0 and "infidelity" in out and "leave one out:" in out and str(page) in out
+    assert page.read_text("utf-8").count('class="interp-strip"') == 2
+
+
+def test_a_whole_answer_is_explained(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    page = tmp_path / "answer.html"
+    words = ("--answer", " happy and good", "--method", "gradient_x_input")
+    code, out, _ = run("explain", "stories", TEXT, *words, "--out", str(page), capsys=capsys)
+    assert code == 0 and "happy" in out and "interp-answer" in page.read_text("utf-8")
+    read = json.loads(run("explain", "stories", TEXT, *words, "--json", capsys=capsys)[1])
+    assert {row["answer_token"] for row in read} >= {" happy", " and"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (("explain", "stories", "One", "--out", "why.txt"), ".html"),
+        (("explain", "stories", "One", "--baseline", "nothing"), "uniform"),
+        (("explain", "stories", "One", "--answer", "--target", " a"), "--answer"),
         (("generate", "no-such-model", "x"), "no-such-model"),
         (("explain", "stories", "One day", "--method", "crystal"), "integrated_gradients"),
         (("explain", "stories", "One day", "--position", "99"), "position"),
