@@ -97,6 +97,28 @@ class Baseline:
         """Whether there are several, whose mean counts."""
         return self.kind in ("uniform", "samples")
 
+    def of_parts(
+        self, model: Any, parts: dict[str, Tensor], embedded: Tensor, held: Tensor
+    ) -> Tensor:
+        """The baselines of all parts of a text behind one another, [baseline, pos, d_model].
+
+        Args:
+            parts: ids [1, pos] of each; the source of an encoder-decoder first.
+            embedded: of all of them, [pos, d_model].
+            held: [pos], True where the text stays as it is whatever the baseline.
+
+        Raises:
+            InputError: the baseline does not fit the text.
+        """
+        pieces = embedded[None].split([ids.shape[1] for ids in parts.values()], 1)
+        start = [
+            piece if self.of_source and i else self.resolve(model, ids, piece)
+            for i, (ids, piece) in enumerate(zip(parts.values(), pieces, strict=True))
+        ]
+        n = max(len(x) for x in start)
+        moved = torch.cat([x.expand(n, -1, -1) for x in start], 1)
+        return torch.where(held[:, None], embedded, moved)
+
     def resolve(self, model: Any, tokens: Tensor, embedded: Tensor) -> Tensor:
         """The baselines of a text of ids [1, pos] with embeddings [1, pos, d_model]:
         [baseline, pos, d_model]; one, unless they are sampled.

@@ -46,7 +46,8 @@ class Point:
         inputs: further inputs of the forward, for one text.
         cache: of the run on the text, to resume from; None where that cannot be.
         embedded: all parts behind one another, [pos, d_model].
-        baselines: the same of each baseline, [baseline, pos, d_model].
+        held: [pos], True where every baseline is as the text: padding, and a fixed answer.
+        baselines: the embeddings of each baseline, [baseline, pos, d_model].
         target: what is explained.
         units: what gets one score each.
         rows: copies of the text in one forward.
@@ -61,6 +62,7 @@ class Point:
     inputs: dict[str, Any]
     cache: Any
     embedded: Tensor
+    held: Tensor
     baselines: Tensor
     target: ResolvedTarget
     units: Units
@@ -111,17 +113,10 @@ class Point:
             logits, cache = model.run_with_cache(
                 parts[SOURCE], names_filter=names, return_type="logits", **inputs
             )
-            embedded = {name: cache[name].clone() for name in parts}
-        start = [
-            x if baseline.of_source and i else baseline.resolve(model, parts[name], x)
-            for i, (name, x) in enumerate(embedded.items())
-        ]
+            embedded = torch.cat([cache[name] for name in parts], 1)[0]
+        held = _padding(parts, inputs)
         if target.fixed and len(continuation) > 1:
-            start[-1] = start[-1].clone()
-            written_last = slice(1 - len(continuation), None)
-            start[-1][:, written_last] = embedded[written][:, written_last]
-        n = max(len(x) for x in start)
-        whole = torch.cat(list(embedded.values()), 1)[0]
+            held[1 - len(continuation) :] = True
         point = cls(
             model,
             edited,
@@ -129,13 +124,14 @@ class Point:
             parts,
             inputs,
             cache if resumable else None,
-            whole,
-            torch.cat([x.expand(n, -1, -1) for x in start], 1),
+            embedded,
+            held,
+            baseline.of_parts(model, parts, embedded, held),
             target.resolve(
                 model, logits, parts[written], inputs.get(_MASKS[written]), continuation
             ),
             Units((), (), ()),
-            _rows(batch_size, len(whole)),
+            _rows(batch_size, len(embedded)),
         )
         point.units = divide(
             units, point.token_ids, point.side, point.token_texts(), model.tokenizer
@@ -299,6 +295,17 @@ class Point:
 
 
 _MASKS = {SOURCE: "attention_mask", DECODER: "decoder_attention_mask"}
+
+
+def _padding(parts: dict[str, Tensor], inputs: dict[str, Any]) -> Tensor:
+    """[pos], True where the mask of a part leaves a position out."""
+    masks = [
+        torch.zeros_like(ids[0], dtype=torch.bool)
+        if inputs.get(_MASKS[name]) is None
+        else inputs[_MASKS[name]].to(ids.device)[0] == 0
+        for name, ids in parts.items()
+    ]
+    return torch.cat(masks)
 
 
 def _rows(batch_size: int | None, n_pos: int) -> int:

@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 
-import torch
 from torch import Tensor
 
 from interp.explain.baseline import Baseline
-from interp.explain.points import DECODER, Point
+from interp.explain.points import Point
 from interp.explain.resolved import ResolvedTarget
 
 
 def with_baseline(point: Point, baseline: Baseline) -> Point:
     """The same text compared with something else."""
-    lengths = [ids.shape[1] for ids in point.parts.values()]
-    pieces = dict(zip(point.parts, point.embedded[None].split(lengths, 1), strict=True))
-    start = [
-        pieces[name]
-        if baseline.of_source and name == DECODER
-        else baseline.resolve(point.model, ids, pieces[name])
-        for name, ids in point.parts.items()
-    ]
-    n = max(len(x) for x in start)
-    baselines = torch.cat([x.expand(n, -1, -1) for x in start], 1)
+    baselines = baseline.of_parts(point.model, point.parts, point.embedded, point.held)
     return dataclasses.replace(point, baselines=baselines).settle()
 
 
