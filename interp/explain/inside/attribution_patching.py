@@ -134,8 +134,8 @@ def _gradients(pairs: Pairs, names: list[str], rules: str | None) -> dict[str, T
     kept: dict[str, Tensor] = {}
 
     def keep(value: Tensor, hook: Any) -> Tensor:
-        # A node of its own, so that what the model does beside this point is not in its gradient.
-        value = value.view_as(value) if value.requires_grad else value.detach().requires_grad_()
+        if not value.requires_grad:  # with frozen weights nothing before it does
+            value = value.detach().requires_grad_()
         kept[hook.name] = value
         return value
 

@@ -31,7 +31,13 @@ def model(seed: int = 0, **changes: Any) -> HookedTransformer:
         "dtype": torch.float64,
         **changes,
     }
-    return HookedTransformer(TransformerConfig(**settings), seed=seed).eval()
+    made = HookedTransformer(TransformerConfig(**settings), seed=seed).eval()
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            if parameter.ndim == 1:  # biases begin at 0 and gains at 1, where they hide
+                parameter += 0.2 * torch.randn(parameter.shape, generator=generator).to(parameter)
+    return made
 
 
 def texts(n: int = 2, n_pos: int = 5, seed: int = 0) -> tuple[Tensor, Tensor]:

@@ -133,14 +133,14 @@ def test_a_circuit_keeps_what_it_says(name: str) -> None:
 
 def test_pruning_removes_what_moves_little() -> None:
     m, (clean, corrupted) = model(), texts()
-    none = prune(m, clean, corrupted, metric, tolerance=0.0)
-    little = prune(m, clean, corrupted, metric, tolerance=0.02)
-    much = prune(m, clean, corrupted, metric, tolerance=0.3)
+    none = prune(m, clean, corrupted, metric, tolerance=1e-9)
+    little = prune(m, clean, corrupted, metric, tolerance=0.1)
+    much = prune(m, clean, corrupted, metric, tolerance=0.5)
     assert none.share > little.share > much.share
     # What is removed at no cost is what writes the same in both runs: the positions.
     assert "pos_embed" not in none.nodes and none.faithfulness == pytest.approx(1, abs=1e-6)
     removed = little.graph.n_edges - int(little.kept.sum())
-    assert abs(little.faithfulness - 1) <= 0.02 * removed
+    assert abs(little.faithfulness - 1) <= 0.1 * removed
     greedy = discover(m, clean, corrupted, metric, faithfulness=0.95)
     smaller = prune(m, clean, corrupted, metric, start=greedy, tolerance=0.01)
     assert not bool((smaller.kept & ~greedy.kept).any())
