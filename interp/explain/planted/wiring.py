@@ -153,7 +153,7 @@ class Wiring:
             for space, matrix in self.outputs:
                 output.weight[:, space.at] = matrix.t()
             if disguise.rotate:
-                rotate(model, generator)
+                _rotate(model, generator)
         return model, heads, mlps
 
     def _config(self, disguise: Disguise, settings: dict[str, Any]) -> TransformerConfig:
@@ -247,9 +247,9 @@ class Wiring:
         return found
 
 
-def rotate(model: HookedTransformer, generator: torch.Generator) -> None:
+def _rotate(model: HookedTransformer, generator: torch.Generator) -> None:
     """Turns the stream's basis by a random orthogonal matrix, in place; outputs do not change,
-    since RMSNorm with one gain for all coordinates turns along."""
+    since RMSNorm with one gain for all coordinates turns along, and nobody writes a bias."""
     d_model = model.cfg.d_model
     turn = torch.linalg.qr(_random(generator, d_model, d_model).double()).Q.float()
     for module in model.modules():
@@ -270,7 +270,6 @@ def rotate(model: HookedTransformer, generator: torch.Generator) -> None:
 def _turn_layer(reads: torch.nn.Linear, writes: torch.nn.Linear, turn: Tensor) -> None:
     reads.weight.copy_(reads.weight @ turn)
     writes.weight.copy_(turn.t() @ writes.weight)
-    writes.bias.copy_(writes.bias @ turn)
 
 
 def _distract(attention: Attention, index: int, noise: Space, generator: torch.Generator) -> None:
