@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Bools = NDArray[np.bool_]
 
 NOTHING = 1e-4
-"""A score below this share of the item's scale counts as 0: it is rounding."""
+"""Scores that differ by less than this share of the item's scale are one score: it is rounding."""
 _DRAWS = 1000
 
 
@@ -93,8 +93,8 @@ def measure(item: Item, scores: Sequence[float], seed: int = 0) -> dict[str, flo
     """Every figure of one explanation of an item, by name.
 
     Positive is what has a contribution; in the figures named `causal`, what is causal. Tokens are
-    ranked by the size of their scores; signs count in `sign accuracy` and `spearman`. Rounding is
-    set to 0 first, tokens that cannot move are left out, and ties are broken at random, so that
+    ranked by the size of their scores; signs count in `sign accuracy` and `spearman`. Scores are
+    rounded first, tokens that cannot move are left out, and ties are broken at random, so that
     silence is worth as much as guessing.
 
     Args:
@@ -112,7 +112,8 @@ def measure(item: Item, scores: Sequence[float], seed: int = 0) -> dict[str, flo
         )
     movable = item.movable.numpy()
     given, causal = given[movable], item.causal.numpy()[movable]
-    given = np.where(np.abs(given) < NOTHING * item.scale, 0.0, given)
+    grain = NOTHING * (item.scale or 1.0)  # of a target that is always 0, in its own unit
+    given = np.round(given / grain)
     order = np.random.default_rng(seed).permutation(len(given))
     given, causal = given[order], causal[order]
     size = np.abs(given)
@@ -124,7 +125,7 @@ def measure(item: Item, scores: Sequence[float], seed: int = 0) -> dict[str, flo
     }
     if item.contribution is None:
         return found
-    truth = item.contribution.numpy()[movable][order]
+    truth = np.round(item.contribution.numpy()[movable][order] / grain)
     positive = truth != 0
     return {
         "auprc": auprc(ranked, positive),

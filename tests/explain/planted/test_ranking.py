@@ -15,7 +15,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from interp import InputError
-from interp.explain.planted import HAND_WRITTEN, Item
+from interp.explain.planted import COMPILED, HAND_WRITTEN, Item
 from interp.explain.planted.ranking import (
     auprc,
     auroc,
@@ -140,6 +140,19 @@ def test_silence_and_rounding_are_worth_a_guess(items: list[Item]) -> None:
         assert found["false share"] == 0 and not found["sign accuracy"] > 0
     spread = np.nanstd(guesses) / len(guesses) ** 0.5
     assert abs(np.nanmean(guesses) - np.nanmean(chances)) < 3 * spread
+
+
+def test_rounding_costs_an_exact_explainer_nothing() -> None:
+    """Equal truths must stay equal, and a target that is always 0 has no ranking."""
+    generator = np.random.default_rng(0)
+    for name in ("redundant copies", "position only"):
+        for seed, item in enumerate(HAND_WRITTEN[name](0).items(20)):
+            nearly = np.array(truth(item)) + 1e-6 * generator.normal(size=len(item.ids))
+            found, expected = measure(item, nearly.tolist(), seed), oracle(item, seed)
+            for metric in ("auprc", "sign accuracy", "spearman", "false share"):
+                assert found[metric] == pytest.approx(expected[metric], nan_ok=True)
+    silent = [item for item in COMPILED["fraction previous"](0).items(60) if item.scale == 0]
+    assert silent and all(measure(item, [1e-6] * 7)["false share"] == 0 for item in silent)
 
 
 def test_the_interval_holds_the_mean_about_as_often_as_it_says() -> None:
