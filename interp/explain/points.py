@@ -46,7 +46,8 @@ class Point:
         inputs: further inputs of the forward, for one text.
         cache: of the run on the text, to resume from; None where that cannot be.
         embedded: all parts behind one another, [pos, d_model].
-        held: [pos], True where every baseline is as the text: padding, and a fixed answer.
+        held: [pos], True where every baseline is as the text: padding, what a causal model does not
+            read, and a fixed answer.
         baselines: the embeddings of each baseline, [baseline, pos, d_model].
         target: what is explained.
         units: what gets one score each.
@@ -114,7 +115,13 @@ class Point:
                 parts[SOURCE], names_filter=names, return_type="logits", **inputs
             )
             embedded = torch.cat([cache[name] for name in parts], 1)[0]
+        resolved = target.resolve(
+            model, logits, parts[written], inputs.get(_MASKS[written]), continuation
+        )
         held = _padding(parts, inputs)
+        if model.cfg.shape != "encoder" and resolved.positions is not None and not edited:
+            last = max(resolved.positions)  # a causal model does not read what comes after it
+            held[len(held) - parts[written].shape[1] + last + 1 :] = True
         if target.fixed and len(continuation) > 1:
             held[1 - len(continuation) :] = True
         point = cls(
@@ -127,9 +134,7 @@ class Point:
             embedded,
             held,
             baseline.of_parts(model, parts, embedded, held),
-            target.resolve(
-                model, logits, parts[written], inputs.get(_MASKS[written]), continuation
-            ),
+            resolved,
             Units((), (), ()),
             _rows(batch_size, len(embedded)),
         )

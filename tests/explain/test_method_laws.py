@@ -24,7 +24,25 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "attention_attribution": {},
     "value_zeroing": {},
     "value_weighted_attention": {},
+    "leave_one_out": {},
+    "occlusion": {},
+    "exact_shapley": {},
+    "permutation_shapley": {"tolerance": 1.0},
+    "kernel_shap": {"max_evaluations": 40},
+    "owen": {},
+    "lime": {"max_evaluations": 60},
+    "captum": {"algorithm": "FeatureAblation"},
 }
+PLAYERS = [  # a unit is one player of theirs, and not its tokens together
+    "leave_one_out",
+    "occlusion",
+    "exact_shapley",
+    "permutation_shapley",
+    "kernel_shap",
+    "owen",
+    "lime",
+    "captum",
+]
 EXACT = [name for name in OPTIONS if name != "expected_gradients"]
 
 
@@ -39,7 +57,7 @@ def tolerance(method: str) -> float:
 )
 def test_padding_has_no_score_and_changes_none(method: str, side: str, name: str) -> None:
     model = build(name, dtype=torch.float64)
-    inputs: dict[str, Any] = dict(example(model.cfg, batch=1))
+    inputs: dict[str, Any] = dict(example(model.cfg, batch=1, pos=6))
     ids = inputs.pop("tokens")
     inputs.pop("token_type_ids", None)
     target = Target.logit(1)
@@ -98,7 +116,7 @@ def test_tokens_that_the_baseline_keeps_have_no_score(method: str) -> None:
     assert kept.scores[0] == 0 and moved.scores[0] != 0
 
 
-@pytest.mark.parametrize("method", OPTIONS)
+@pytest.mark.parametrize("method", [name for name in OPTIONS if name not in PLAYERS])
 def test_units_add_up_their_tokens(method: str) -> None:
     model = build("decoder", dtype=torch.float64)
     ids = example(model.cfg, batch=1)["tokens"]
@@ -106,3 +124,16 @@ def test_units_add_up_their_tokens(method: str) -> None:
     spans = attribute(model, ids, method, units=[(1, 4)], **OPTIONS[method]).scores
     assert spans[1] == pytest.approx(sum(tokens[1:4]), abs=1e-9)
     assert len(spans) == len(tokens) - 2
+
+
+@pytest.mark.parametrize("method", PLAYERS)
+def test_a_unit_is_one_player(method: str) -> None:
+    """Of a text of which only one unit can move, it has the whole difference."""
+    model = build("decoder", dtype=torch.float64)
+    ids = example(model.cfg, batch=1)["tokens"]
+    other = ids.clone()
+    other[0, 1:4] = (other[0, 1:4] + 1) % model.cfg.d_vocab
+    options = {**OPTIONS[method], **({"ridge": 0.0} if method == "lime" else {})}
+    found = attribute(model, ids, method, None, Baseline.text(other), units=[(1, 4)], **options)
+    expected = [found.difference if group == (1, 2, 3) else 0.0 for group in found.groups]
+    assert found.scores == pytest.approx(expected, abs=1e-6) and found.difference != 0
