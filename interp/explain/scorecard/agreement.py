@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import product
 
 import numpy as np
 import torch
@@ -21,25 +20,6 @@ def leave_one_out(game: Game) -> Tensor:
     """v(N) - v(N without i), [player]."""
     n = len(game)
     return game.point.value - game.values(~torch.eye(n, dtype=torch.bool))
-
-
-def exact_shapley(game: Game) -> Tensor:
-    """Shapley values [player], from all 2^n coalitions."""
-    n = len(game)
-    present = torch.tensor(list(product([False, True], repeat=n)))
-    values = game.values(present)
-    size = present.sum(1)
-    weight = torch.tensor(
-        [math.factorial(s) * math.factorial(n - s - 1) / math.factorial(n) for s in range(n)],
-        dtype=torch.float64,
-    )
-    place = 2 ** torch.arange(n - 1, -1, -1)  # how far a coalition and the one with i lie apart
-    scores = []
-    for i in range(n):
-        without = (~present[:, i]).nonzero()[:, 0]
-        gain = values[without + place[i]] - values[without]
-        scores.append((weight[size[without]] * gain).sum())
-    return torch.stack(scores)
 
 
 def correlation_line(metric: str, scores: Tensor, reference: Tensor, *, kendall: bool) -> Line:

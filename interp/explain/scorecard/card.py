@@ -16,7 +16,6 @@ from interp.explain.baseline import Baseline
 from interp.explain.game import Game
 from interp.explain.scorecard.agreement import (
     correlation_line,
-    exact_shapley,
     leave_one_out,
     rationale_lines,
 )
@@ -27,6 +26,7 @@ from interp.explain.scorecard.line import Line, averaged
 from interp.explain.scorecard.perturbation import infidelity_line, random_masks, soft_lines
 from interp.explain.scorecard.stability import baseline_line, randomised_lines, sensitivity_line
 from interp.explain.scorecard.variants import probability, with_baseline, with_target
+from interp.explain.shapley import shapley_values
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -137,7 +137,7 @@ class _Checks:
         )
         self.left_out = leave_one_out(game) if len(game) else torch.empty(0)
         small = 1 < len(game) <= effort.shapley
-        self.shapley = exact_shapley(game) if small else None
+        self.shapley = shapley_values(game.values, len(game)) if small else None
 
     def shared(self, scores: Tensor) -> list[Line]:
         """The lines of any scores [unit], controls' too."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -22,13 +21,13 @@ from interp.explain.game import Game
 from interp.explain.scorecard import ranks
 from interp.explain.scorecard.agreement import (
     average_precision,
-    exact_shapley,
     leave_one_out,
     rationale_lines,
 )
 from interp.explain.scorecard.deletion import area_between, random_areas, steps, without_first
 from interp.explain.scorecard.perturbation import infidelity_line, random_masks
 from interp.explain.scorecard.variants import probability, with_baseline, with_target
+from interp.explain.shapley import shapley_values
 
 IDS = torch.tensor([[7, 3, 9, 1, 4, 8]])
 N = IDS.shape[1]
@@ -83,7 +82,7 @@ def test_an_additive_model_leaves_nothing_to_doubt() -> None:
     m = additive()
     g, scores = game(m), truth(m)
     torch.testing.assert_close(leave_one_out(g), scores)
-    torch.testing.assert_close(exact_shapley(g), scores)
+    torch.testing.assert_close(shapley_values(g.values, len(g)), scores)
     masks = random_masks(N, 50, seed=0)
     assert infidelity_line(g, scores, masks).value == pytest.approx(0, abs=1e-20)
     assert infidelity_line(g, 7 * scores, masks).value == pytest.approx(0, abs=1e-20)  # any scale
@@ -103,20 +102,6 @@ def test_the_area_between_the_curves_has_a_closed_form_on_an_additive_model() ->
     assert area_between(g, scores) == pytest.approx(sign * expected * sign)
     assert area_between(g, -scores) == pytest.approx(-area_between(g, scores))
     assert abs(np.mean(random_areas(g, 400, seed=1))) < 0.1 * abs(area_between(g, scores))
-
-
-def test_exact_shapley_is_the_mean_over_all_orders() -> None:
-    m = model()
-    g = Game(attribute(m, IDS[:, :5]).origin.point)  # type: ignore[union-attr]
-    total = torch.zeros(5, dtype=torch.float64)
-    orders = list(permutations(range(5)))
-    for order in orders:
-        present = torch.zeros(6, 5, dtype=torch.bool)
-        for i, player in enumerate(order):
-            present[i + 1 :, player] = True
-        total[list(order)] += g.values(present).diff()
-    torch.testing.assert_close(exact_shapley(g), total / len(orders))
-    assert exact_shapley(g).sum() == pytest.approx(g.difference)
 
 
 def test_a_coalition_is_computed_once() -> None:
