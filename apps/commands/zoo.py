@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -49,17 +48,18 @@ def _build(options: argparse.Namespace) -> int:
 
     if options.name not in RECIPES:
         raise InputError(f"There is no recipe {options.name!r}; there are {', '.join(RECIPES)}.")
-    home, reads = RECIPES[options.name]
-    if reads and options.data is None:
+    entry = RECIPES[options.name]
+    if entry.reads_data and options.data is None:
         raise InputError(f"The recipe of {options.name} reads data sets: give --data FOLDER.")
-    build = import_module(home).build
+    build = entry.build
     wanted = inspect.signature(build).parameters
     given: dict[str, Any] = {"minutes": options.minutes, "device": options.device}
     given = {name: value for name, value in given.items() if name in wanted}
     if options.minutes is not None and "minutes" not in wanted:
         raise InputError(f"The recipe of {options.name} has a fixed number of steps.")
-    if reads:
+    if entry.reads_data:
         given["data"] = options.data
+    given |= entry.given
     try:
         build(options.out, options.work or work_folder(options.out), **given)
     except KeyboardInterrupt:

@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-# Name -> the module with its `build(out, work, ...)`, and whether it reads data sets.
-RECIPES: dict[str, tuple[str, bool]] = {
-    "induction": ("interp.zoo.recipes.induction", False),
-    "planted": ("interp.zoo.recipes.planted", True),
-    "reviews": ("interp.zoo.recipes.reviews", True),
-    "stories": ("interp.zoo.recipes.stories", True),
-    "stories-suite": ("interp.zoo.recipes.stories_suite", True),
-    "translate-en-fr": ("interp.zoo.recipes.translate", True),
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a recipe is.
+
+    Attributes:
+        module: with its `build(out, work, ...)`.
+        reads_data: whether it reads data sets.
+        given: arguments of `build` that the name stands for.
+    """
+
+    module: str
+    reads_data: bool = True
+    given: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def build(self) -> Callable[..., None]:
+        """The function that trains the model and writes its folder."""
+        found: Callable[..., None] = import_module(self.module).build
+        return found
+
+
+RECIPES: dict[str, Entry] = {
+    "induction": Entry("interp.zoo.recipes.induction", reads_data=False),
+    "planted": Entry("interp.zoo.recipes.planted"),
+    "reviews": Entry("interp.zoo.recipes.reviews"),
+    "stories": Entry("interp.zoo.recipes.stories"),
+    "stories-suite": Entry("interp.zoo.recipes.stories_suite"),
+    "translate-en-de": Entry("interp.zoo.recipes.translate", given={"language": "de"}),
+    "translate-en-fr": Entry("interp.zoo.recipes.translate", given={"language": "fr"}),
 }
 
 

@@ -4,7 +4,7 @@
 
 The recipe serves any corpus of some ten thousand sentence pairs and more: a joint vocabulary, tied
 embeddings, dropout and label smoothing, batches of like length, and weights that are averaged on
-the way. `translate-en-de` is the same with German.
+the way. `interp zoo build translate-en-de` is the same with German.
 """
 
 from __future__ import annotations
