@@ -10,6 +10,7 @@ from interp.errors import InputError
 ZOO: dict[str, str] = {
     "induction": "two layers of attention that learn to copy, with a suite of checkpoints",
     "stories": "decoder, 2.6 million parameters, children's and classic English books",
+    "stories-suite": "a smaller sibling of stories, with twelve checkpoints on the way",
 }
 
 

@@ -29,7 +29,7 @@ CONFIG = stories.CONFIG.replace(
     model_name="stories-suite", d_model=96, n_layers=3, n_heads=4, d_mlp=256, d_vocab=D_VOCAB
 )
 SETTINGS = stories.SETTINGS.replace(minutes=None, steps=STEPS, checkpoint_every=500)
-KEPT = (0, 1, 8, 32, 128, 256, 512, 1000, 1500, 2000, 2500, 3000, 3500, 4000)
+KEPT = (0, 1, 8, 32, 128, 256, 512, 1000, 1500, 2000, 3000, 4000)
 
 
 def build(out: Path, work: Path, data: Path, *, device: str = "cpu") -> None:
@@ -63,7 +63,7 @@ def build(out: Path, work: Path, data: Path, *, device: str = "cpu") -> None:
     seeds = {"weights and order": stories.SEED}
     Card(
         name="stories-suite",
-        lead="A small decoder on children's and classic books, at fourteen moments of its "
+        lead="A small decoder on children's and classic books, at twelve moments of its "
         "training.",
         example=_EXAMPLE,
         figures=frame,
