@@ -17,13 +17,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from torch import Tensor
 
 import interp
 from benchmarks.report import as_markdown, as_text, write_between_markers
 from interp.explain import METHODS
-from interp.explain.inside.attribution_patching import attribution_patching
-from interp.explain.inside.patching import patch
+from interp.explain.inside import (
+    EdgeScores,
+    attribution_patching,
+    edge_attribution,
+    exact_edges,
+    patch,
+)
 from interp.explain.planted import Item, Planted, suite
 from interp.explain.planted.ranking import (
     NOTHING,
@@ -35,6 +41,7 @@ from interp.explain.planted.ranking import (
     shuffled,
     summary,
 )
+from interp.explain.scorecard import ranks
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "planted-truth.md"
 
@@ -91,6 +98,13 @@ HEADS: dict[str, Callable[[Planted, Item], HeadScores]] = {
     "attribution patching, GIM": partial(each_attention, score=estimated, rules="gim"),
 }
 """What says how much a head matters, by name."""
+
+EDGES: dict[str, dict[str, Any]] = {
+    "EAP": {"method": "eap"},
+    "EAP-IG": {"method": "eap_ig"},
+    "EAP-IG, GIM": {"method": "eap_ig", "rules": "gim"},
+}
+"""Estimates of edges, by name."""
 
 OPTIONS: dict[str, dict[str, Any]] = {"captum": {"algorithm": "ShapleyValueSampling"}}
 """Options of the methods that ask for some; the others run as they are."""
@@ -177,9 +191,48 @@ def head_rows(
     yield {**row, "method": "chance", "metric": "auprc", "value": chance}
 
 
+def estimate_rows(
+    name: str, planted: Planted, items: Sequence[Item]
+) -> Iterator[dict[str, object]]:
+    """How alike first-order estimates and exact patching order heads and edges, by text."""
+    row = {"mechanism": planted.name, "level": planted.level, "model": name}
+    for item in items:
+        exact = _flat(HEADS["patching, noising"](planted, item))
+        for method in ("attribution patching", "attribution patching, GIM"):
+            found = _flat(HEADS[method](planted, item))
+            if len(set(exact.tolist())) > 1 and len(set(found.tolist())) > 1:
+                rho = float(ranks.spearman(found[None], exact[None])[0])
+                yield {**row, "method": f"heads: {method}", "metric": "spearman", "value": rho}
+        if planted.model.cfg.shape == "encoder_decoder":
+            continue  # edges are of models with one stack
+        blank = item.ids.where(~item.movable, planted.blank)[None]
+        given = planted.model, item.ids[None], blank, item.target
+        edges = _sizes(exact_edges(*given))
+        for method, options in EDGES.items():
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                found = _sizes(edge_attribution(*given, **options))
+            rho = float(ranks.spearman(found[None], edges[None])[0])
+            yield {**row, "method": f"edges: {method}", "metric": "spearman", "value": rho}
+
+
+def _sizes(scores: EdgeScores) -> NDArray[np.float64]:
+    """Sizes of all edges, those of no more than rounding as 0. A circuit has few edges, and the
+    many without a part must be found to have none."""
+    flat = scores.values[scores.graph.edges].abs().double().numpy()
+    flat[flat < 1e-3 * flat.max()] = 0
+    return flat
+
+
+def _flat(scores: HeadScores) -> NDArray[np.float64]:
+    flat = np.concatenate([scores[site].double().numpy() for site in sorted(scores)])
+    flat[flat < NOTHING * max(1e-12, flat.max())] = 0
+    return flat
+
+
 def run(n_items: int, n_seeds: int, log: Callable[[str], None] = lambda line: None) -> Report:
     """Asks every explainer about every model of every seed."""
-    tokens, heads = [], []
+    tokens, heads, estimates = [], [], []
     for seed in range(n_seeds):
         for number, (name, planted) in enumerate(suite(seed)):
             log(f"[{seed + 1}/{n_seeds}] {name}")
@@ -188,7 +241,10 @@ def run(n_items: int, n_seeds: int, log: Callable[[str], None] = lambda line: No
             for i, item in enumerate(items):
                 tokens += list(token_rows(name, planted, item, start * n_items + i))
             heads += list(head_rows(name, planted, items, seed))
-    return Report(pd.DataFrame(tokens), pd.DataFrame(heads), tuple(METHODS), n_items, n_seeds)
+            if planted.level == "compiled":
+                estimates += list(estimate_rows(name, planted, items))
+    frames = (pd.DataFrame(rows) for rows in (tokens, heads, estimates))
+    return Report(*frames, tuple(METHODS), n_items, n_seeds)
 
 
 # -- tables ------------------------------------------------------------------------------------
@@ -201,11 +257,13 @@ class Report:
     Attributes:
         tokens: a row per explanation and figure.
         heads: a row per model and way to score heads.
+        estimates: a row per text and estimate, how well it orders what patching finds exactly.
         asked: the explainers, those that refused every model among them.
     """
 
     tokens: pd.DataFrame
     heads: pd.DataFrame
+    estimates: pd.DataFrame
     asked: tuple[str, ...]
     n_items: int
     n_seeds: int
@@ -218,6 +276,7 @@ class Report:
         yield self._traps()
         yield self._shapes()
         yield self._heads()
+        yield self._estimates()
 
     def _means(self, by: Sequence[str]) -> dict[tuple[str, ...], pd.Series]:
         frame = summary(self.tokens, by)
@@ -295,6 +354,23 @@ class Report:
             for method in dict.fromkeys(self.heads["method"])
         ]
         return "Heads", ["scores", *(f"auprc, {level}" for level in LEVELS), *special], rows
+
+    def _estimates(self) -> tuple[str, list[str], list[list[str]]]:
+        frame = self.estimates.dropna(subset=["value"])
+        overall = {row["method"]: row for _, row in summary(frame, ["method"]).iterrows()}
+        each = summary(frame, ["method", "mechanism"])
+        one = {(row["method"], row["mechanism"]): row for _, row in each.iterrows()}
+        mechanisms = list(dict.fromkeys(frame["mechanism"]))
+        rows = [
+            [
+                method,
+                _cell(overall[method], True),
+                *(_cell(one.get((method, m))) for m in mechanisms),
+            ]
+            for method in dict.fromkeys(frame["method"])
+        ]
+        title = "Estimates beside exact patching, compiled (Spearman)"
+        return title, ["estimate", "all", *mechanisms], rows
 
     def to_text(self) -> str:
         """For a terminal."""
