@@ -177,8 +177,10 @@ class Attribution:
 
     @property
     def unit(self) -> str:
-        """What a score is a share of."""
-        return f"share of the {self.target}" if len(self.target) <= 40 else "share of the target"
+        """What a score is: a share of the target where scores claim to add up to it."""
+        target = self.target if len(self.target) <= 40 else "target"
+        claims = self.completeness_error is not None
+        return f"share of the {target}" if claims else f"score for the {target}"
 
     def facts(self) -> dict[str, str]:
         """What a reader must know to judge the scores, in words."""
