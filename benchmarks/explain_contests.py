@@ -154,14 +154,14 @@ def _patching(subject: Subject) -> Iterator[Contest]:
     from interp.explain.inside.patching import patch
 
     lens = peers.bridge(copy.deepcopy(subject.hf))
+    patching.tqdm = lambda cells, **_: cells  # no bar
     n = 16
     clean, corrupted = subject.ids[:, :n], subject.ids[:, :n].clone()
     corrupted[0, 4] = int(subject.ids[0, -1])
     token = subject.answer[0]
     _, kept = lens.run_with_cache(clean)
 
-    def metric(logits: Tensor) -> Tensor:
-        return logits[:, -1, token]
+    target = Target.logit(token, position=-1)
 
     def one(logits: Tensor) -> Tensor:
         return logits[0, -1, token]
@@ -175,7 +175,7 @@ def _patching(subject: Subject) -> Iterator[Contest]:
         yield Contest(
             f"activation patching of {kind}, {shape} cells",
             lambda kind=kind, over=over: (
-                patch(subject.model, clean, corrupted, kind, metric, by=over).values
+                patch(subject.model, clean, corrupted, kind, target, by=over).values
             ),
             lambda theirs=theirs: theirs(lens, corrupted, kept, one),
             lambda a, b: _relative(a.reshape(b.shape), b),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from interp.explain.head import read_entering, read_terms
 from interp.explain.points import SOURCE, Point
 from interp.explain.reading import finite
 from interp.model.tap import Tap
@@ -68,6 +69,11 @@ def _terms(point: Point, at: Tensor, baseline: Tensor, whole: Tensor, nothing: T
         mixed = torch.where(absent, baseline, point.embedded)
         found = terms_from(point, start, mixed)
         values[chunk] = finite(found, "target").double().cpu()
+    if _resumes(point, n_pos):  # a causal model's earlier predictions stay what they were, exactly
+        assert point.target.positions is not None
+        last = list(point.parts.values())[-1].shape[1]
+        read = torch.tensor(point.target.positions) + n_pos - last
+        values = torch.where((read < first[:, None])[:, : values.shape[1]], whole, values)
     return values
 
 
@@ -86,10 +92,11 @@ def terms_from(point: Point, first: int, embeddings: Tensor) -> Tensor:
     `first`."""
     if not _resumes(point, first):
         return point.terms(embeddings)
-    model, (last, ids) = point.model, list(point.parts.items())[-1]
+    model, (written, ids) = point.model, list(point.parts.items())[-1]
     before = len(point.embedded) - ids.shape[1]  # an encoder-decoder's source
-    assert point.target.positions is not None
-    start = min(first - before, *point.target.positions)
+    positions = point.target.positions
+    assert positions is not None
+    start = min(first - before, *positions)
     point.forwards += len(embeddings)
     part = model.stack(model.last_stack)
     trace = point.cache.require_replay().traces[part.name]
@@ -99,12 +106,13 @@ def terms_from(point: Point, first: int, embeddings: Tensor) -> Tensor:
         ids[:, start:].expand(n, -1),
         trace.position_ids[:, start:],
         None if segments is None else segments[:, start:].expand(n, -1),
-        _Put(last, embeddings[:, before + start :]),
+        _Put(written, embeddings[:, before + start :]),
     )
-    stream = model.resume(
-        point.cache, 0, start, resid=resid, stop_at_layer=len(part.blocks), stack=part.name
-    )
-    return point.read_stream(stream, first=start)
+    last = max(0, len(part.blocks) - 1)
+    stream = model.resume(point.cache, 0, start, resid=resid, stop_at_layer=last, stack=part.name)
+    if not part.blocks:
+        return read_terms(model, point.target, stream[:, [i - start for i in positions]])
+    return read_entering(model, point.target, stream, point.cache)
 
 
 class _Put(Tap):

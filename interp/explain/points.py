@@ -13,6 +13,7 @@ from torch import Tensor
 
 from interp.errors import InputError
 from interp.explain.baseline import Baseline
+from interp.explain.head import read_entering
 from interp.explain.reading import (
     finite,
     in_full_precision,
@@ -182,7 +183,12 @@ class Point:
         if self.target.positions is None or not self._reads_some_positions():
             return self.target.terms(self.logits(embeddings, tap, hooks))
         stop = len(self.model.stack(self.model.last_stack).blocks)
-        return self.read_stream(self.logits(embeddings, tap, hooks, stop_at_layer=stop), tap)
+        if tap is NO_TAP and not hooks and stop and self._has_last_block():
+            stream = self.logits(embeddings, stop_at_layer=stop - 1)
+            return read_entering(self.model, self.target, stream, self.cache)
+        stream = self.logits(embeddings, tap, hooks, stop_at_layer=stop)
+        places = list(self.target.positions)
+        return self.target.read_terms(self.model.finish(stream[:, places], tap=tap))
 
     def logits(
         self, embeddings: Tensor, tap: Tap = NO_TAP, hooks: HookList = (), **options: Any
@@ -204,13 +210,6 @@ class Point:
             )
         return out
 
-    def read_stream(self, stream: Tensor, tap: Tap = NO_TAP, first: int = 0) -> Tensor:
-        """The target of the stream that leaves the last block, at the positions from `first`, by
-        term: [n, term]."""
-        assert self.target.positions is not None
-        places = [position - first for position in self.target.positions]
-        return self.target.read_terms(self.model.finish(stream[:, places], tap=tap))
-
     def _put(self, embeddings: Tensor) -> list[tuple[str, Callable[..., Tensor]]]:
         """Hooks that set the embeddings [n, pos, d_model]."""
         lengths = [ids.shape[1] for ids in self.parts.values()]
@@ -227,6 +226,11 @@ class Point:
         and over a large vocabulary it is most of the work. An edit around the call may be in the
         head, and expects every position there."""
         return isinstance(self.model, Transformer) and not self.edited
+
+    def _has_last_block(self) -> bool:
+        """Whether the last block need only be run where the target is. A decoder that reads an
+        encoder would need what that encoder made of these very embeddings."""
+        return self.cache is not None and len(self.parts) == 1
 
     def gradients(self, embeddings: Tensor, tap: Tap = NO_TAP) -> tuple[Tensor, Tensor]:
         """The target at embeddings [n, pos, d_model], [n], and its gradient, of their shape.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -39,6 +39,16 @@ class ResolvedTarget:
             assert self.positions is not None and self.foil is not None
             return self.positions[self.foil]
         return None if self.positions is None else self.positions[-1]
+
+    @property
+    def few_tokens(self) -> tuple[tuple[int, ...], ResolvedTarget] | None:
+        """The outputs that are read, if they are one or two, and this target as a function of
+        these alone; None if it reads them all."""
+        if self.kind not in ("logit", "logit_difference"):
+            return None
+        if self.foil is None:
+            return self.tokens, replace(self, tokens=(0,))
+        return (*self.tokens, self.foil), replace(self, tokens=(0,), foil=1)
 
     def __call__(self, logits: Tensor) -> Tensor:
         """Logits [batch, pos, d_vocab] (or [batch, n_classes]) -> [batch], in float32 at least."""

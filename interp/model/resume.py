@@ -140,14 +140,8 @@ def _continue(
 
 def _prefixes(part: Stack, trace: Trace, layer: int, position: int) -> list[Memory]:
     """Keys and values of the positions before `position`, for every block from `layer` on."""
-    for i in range(layer, len(part.blocks)):
-        if i not in trace.keys_values:
-            block = part.blocks[i]
-            with torch.no_grad():
-                x = block.normed_before("ln1", trace.streams[i])
-                trace.keys_values[i] = block.attn.keys_values(x, trace.around.rotation)
     nothing: Memory = Prefix(torch.empty(0), torch.empty(0))
-    kept = [trace.keys_values[i] for i in range(layer, len(part.blocks))]
+    kept = [part.kept_keys_values(trace, i) for i in range(layer, len(part.blocks))]
     return [nothing] * layer + [Prefix(k[:, :position], v[:, :position]) for k, v in kept]
 
 

@@ -152,6 +152,15 @@ class Stack(NamedTuple):
         out: Tensor = self.ln_final(resid, tap.scope(self.norm_name))
         return out
 
+    def kept_keys_values(self, trace: Trace, layer: int) -> tuple[Tensor, Tensor]:
+        """Keys and values of all positions of a run in a block, [batch, pos, kv_head, d_head]."""
+        if layer not in trace.keys_values:
+            block = self.blocks[layer]
+            with torch.no_grad():
+                x = block.normed_before("ln1", trace.streams[layer])
+                trace.keys_values[layer] = block.attn.keys_values(x, trace.around.rotation)
+        return trace.keys_values[layer]
+
     def layers(self, start: int, stop: int | None) -> range:
         """The blocks from `start` to before `stop`; see `run`."""
         n_layers = len(self.blocks)
@@ -192,7 +201,7 @@ class Trace:
             n_layers + 1 tensors [batch, pos, d_model].
         around: masks, rotation and memory.
         position_ids, keys: of the positions.
-        keys_values: of all positions, by block; filled by `resume` as it needs them.
+        keys_values: of all positions, by block; filled as they are needed.
     """
 
     around: Surroundings

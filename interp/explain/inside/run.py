@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from interp.errors import InputError
+from interp.explain.head import read_entering, read_terms
 from interp.explain.reading import (
     finite,
     read_decoder_tokens,
@@ -193,6 +194,10 @@ class Run:
             return target(self._from_the_start(edit, n))
         model = self.model
         streams = self.cache.require_replay().traces[stack].streams
+        n_blocks = len(model.stack(self.last_stack).blocks)
+        # A change in the encoder, or in the last block itself, reaches all of that block.
+        ends_early = target.positions is not None and stack == self.last_stack
+        ends_early = ends_early and layer < n_blocks - 1
         out = model.resume(
             self.cache,
             layer,
@@ -200,8 +205,10 @@ class Run:
             resid=streams[layer][:, first:].expand(n, -1, -1),
             tap=edit,
             stack=stack,
-            stop_at_layer=len(model.stack(self.last_stack).blocks),
+            stop_at_layer=n_blocks - ends_early,
         )
+        if ends_early:
+            return read_entering(model, target, out, self.cache).sum(-1)
         return self._read(target, out)
 
     def _from_the_start(self, edit: Edit, n: int) -> Tensor:
@@ -227,4 +234,4 @@ class Run:
         stream = torch.cat([before, stream], 1) if before.shape[1] else stream
         if target.positions is None:
             return target(self.model.finish(stream, self.mask(self.last_stack)))
-        return target.read(self.model.finish(stream[:, list(target.positions)]))
+        return read_terms(self.model, target, stream[:, list(target.positions)]).sum(-1)
