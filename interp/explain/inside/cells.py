@@ -38,7 +38,7 @@ AXES = {
 
 # A forward of fewer tokens than this is bound by reading the weights, so that one more cell in it
 # costs next to nothing, even one that begins earlier.
-_FEW = 64
+_FEW = 128
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ class Cells:
     def __len__(self) -> int:
         return len(self.index)
 
-    def __getitem__(self, part: slice) -> Cells:
+    def __getitem__(self, part: slice | list[int]) -> Cells:
         return Cells(self.site, self.by, self.index[part], self.within)
 
     def firsts(self) -> list[int]:

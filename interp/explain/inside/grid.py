@@ -49,8 +49,8 @@ class Grid:
         n_layers = max(self.site.names) + 1
         values = torch.full((n_layers, *sizes), torch.nan, dtype=torch.float64)
         own = self.receiver.value(self.target)
-        forwards = 0
-        for layer, other in others.items():
+        all_cells: dict[int, Cells] = {}
+        for layer in others:
             indices = {
                 "position": within.nonzero()[:, 0].tolist(),
                 "head": self._part("head", heads, shape),
@@ -58,11 +58,55 @@ class Grid:
                 "key": self._part("key", None, shape),
             }
             tensors = [torch.tensor(indices[axis], dtype=torch.long) for axis in self.axes]
-            cells = Cells.of(self.site, self.axes, tensors, within)
-            found, run = self._layer(layer, cells, other, own)
-            values[(layer, *cells.index.T)] = found
-            forwards += run
+            all_cells[layer] = Cells.of(self.site, self.axes, tensors, within)
+        found, forwards = self._swept(all_cells, others, own) if self._sweeps() else ({}, 0)
+        for layer, cells in all_cells.items():
+            if layer not in found:
+                found[layer], run = self._layer(layer, cells, others[layer], own)
+                forwards += run
+            values[(layer, *cells.index.T)] = found[layer]
         return values, forwards
+
+    def _sweeps(self) -> bool:
+        """Whether the cells of all layers can share forwards."""
+        read = self.target.positions is not None
+        return self._resumes() and read and self.site.stack == self.receiver.last_stack
+
+    def _swept(
+        self, all_cells: Mapping[int, Cells], others: Mapping[int, Tensor], own: float
+    ) -> tuple[dict[int, Tensor], int]:
+        """The metric of every cell by layer, of all layers but the last; and the copies run."""
+        assert self.target.positions is not None
+        ids, axis = self.receiver.ids(self.site.stack), self.site.dim("position")
+        last = len(self.receiver.model.stack(self.site.stack).blocks) - 1
+        found, order = dict[int, Tensor](), list[tuple[int, int, int]]()
+        for layer, cells in all_cells.items():
+            if layer < last:
+                found[layer] = torch.full((len(cells),), own, dtype=torch.float64)
+                # A change behind all that the metric reads reaches none of it.
+                order += [
+                    (first, layer, i)
+                    for i, first in enumerate(cells.firsts())
+                    if first <= max(self.target.positions)
+                ]
+        order.sort()
+        for part in together([first for first, _, _ in order], len(ids)):
+            first, chosen = order[part.start][0], dict[int, list[int]]()
+            for _, layer, i in sorted(order[part], key=lambda cell: cell[1:]):
+                chosen.setdefault(layer, []).append(i)
+            splices = {}
+            for layer, some in chosen.items():
+                where = all_cells[layer][some].where(others[layer].shape).to(others[layer].device)
+                splice = Splice(self.names[layer], where, others[layer])
+                splices[layer] = splice.from_position(first, axis)
+            with torch.no_grad():
+                values = self.receiver.swept(self.target, splices, self.site.stack, first)
+            values = finite(values, "metric").double().cpu()
+            for (layer, some), mine in zip(
+                chosen.items(), values.split([len(some) for some in chosen.values()]), strict=True
+            ):
+                found[layer][some] = mine
+        return found, len(order)
 
     def _layer(self, layer: int, cells: Cells, other: Tensor, own: float) -> tuple[Tensor, int]:
         """The metric of every cell of a layer, and the copies of the text that were run."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,6 +85,11 @@ class Splice(Edit):
             return x if x.shape[axis] == 1 else x.narrow(axis, first, x.shape[axis] - first)
 
         return Splice(self.name, cut(self.where), cut(self.other))
+
+    def behind(self, n: int) -> Splice:
+        """The same for a batch whose first `n` rows are others' and stay as they are."""
+        none = torch.zeros_like(self.where[:1]).expand(n, *self.where.shape[1:])
+        return Splice(self.name, torch.cat([none, self.where]), self.other)
 
 
 @dataclass(frozen=True)
@@ -210,6 +216,32 @@ class Run:
         if ends_early:
             return read_entering(model, target, out, self.cache).sum(-1)
         return self._read(target, out)
+
+    def swept(
+        self, target: ResolvedTarget, splices: Mapping[int, Splice], stack: str, first: int
+    ) -> Tensor:
+        """The target of copies of this run, each with a splice in one of several blocks, [n], in
+        the order of the blocks. Copies join the batch where they begin to differ, so that one
+        forward serves all of them and none of it is computed in vain.
+
+        Args:
+            splices: block -> what is put there, a row per copy, at the positions from `first`; not
+                in the last block.
+            stack: the one that the logits are read from.
+        """
+        assert self.resumable and stack == self.last_stack and target.positions is not None
+        streams = self.cache.require_replay().traces[stack].streams
+        batch = streams[0][:0, first:]
+        for layer in range(min(splices), len(streams) - 2):
+            tap: Tap = NO_TAP
+            if layer in splices:
+                splice = splices[layer].behind(len(batch))
+                own = streams[layer][:, first:].expand(len(splice.where) - len(batch), -1, -1)
+                batch, tap = torch.cat([batch, own]), splice
+            batch = self.model.resume(
+                self.cache, layer, first, resid=batch, tap=tap, stop_at_layer=layer + 1
+            )
+        return read_entering(self.model, target, batch, self.cache).sum(-1)
 
     def _from_the_start(self, edit: Edit, n: int) -> Tensor:
         inputs = {
