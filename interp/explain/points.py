@@ -229,8 +229,10 @@ class Point:
 
     def _has_last_block(self) -> bool:
         """Whether the last block need only be run where the target is. A decoder that reads an
-        encoder would need what that encoder made of these very embeddings."""
-        return self.cache is not None and len(self.parts) == 1
+        encoder would need what that encoder made of these very embeddings; hooks around the call
+        may be in that block."""
+        quiet = ambient_tap(self.model) is NO_TAP
+        return quiet and self.cache is not None and len(self.parts) == 1
 
     def gradients(self, embeddings: Tensor, tap: Tap = NO_TAP) -> tuple[Tensor, Tensor]:
         """The target at embeddings [n, pos, d_model], [n], and its gradient, of their shape.

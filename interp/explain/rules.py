@@ -55,7 +55,7 @@ RULES: dict[str, Rules] = {
     "attn_lrp": Rules("exact", "half", slopes=True),
     # Edin et al. 2025, arXiv 2505.17630: gradients over 4 at queries and keys, over 2 at values
     "gim": Rules("tempered", "half", slopes=False),
-    # The model as one affine map; see `interp.explain.frozen`
+    # The model as one affine map; see `interp.explain.methods.frozen`
     "frozen": Rules("stopped", "frozen", slopes=True),
 }
 

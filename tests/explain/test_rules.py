@@ -12,8 +12,8 @@ from torch import Tensor
 from interp import HookedTransformer, InputError, TransformerConfig
 from interp.errors import UnsupportedModelError
 from interp.explain import Baseline, Target
+from interp.explain.methods.relevance import attn_lrp, cp_lrp
 from interp.explain.points import Point
-from interp.explain.relevance import attn_lrp, cp_lrp
 from interp.explain.rules import RULES, TEMPERATURE, BackwardRules, Rules, backward_rules, slope
 from interp.model.hook_points import HookPoint
 from interp.model.mlp import ACTIVATIONS

@@ -38,7 +38,7 @@ AXES = {
 
 # A forward of fewer tokens than this is bound by reading the weights, so that one more cell in it
 # costs next to nothing, even one that begins earlier.
-_FEW = 128
+_FEW = 64
 
 
 @dataclass(frozen=True)

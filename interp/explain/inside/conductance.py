@@ -166,9 +166,9 @@ class _Path:
         def keep(value: Tensor, hook: Any) -> None:
             kept[hook.name] = value
 
-        with torch.enable_grad(), self.point.model.hooks(fwd_hooks=[(self.names, keep)]):
+        with torch.enable_grad():
             leaf = at.detach().requires_grad_()
-            values = self.point.values(leaf)
+            values = self.point.values(leaf, hooks=[(self.names, keep)])
             wanted = [leaf, *kept.values()]
             found = torch.autograd.grad(values.sum(), wanted, allow_unused=True)
         self.point.backwards += len(at)
@@ -189,11 +189,7 @@ class _Path:
             tangents[hook.name] = torch.zeros_like(value) if tangent is None else tangent
 
         # Only the plain kernel of the attention is differentiable forwards.
-        with (
-            torch.no_grad(),
-            sdpa_kernel(SDPBackend.MATH),
-            forward_ad.dual_level(),
-            self.point.model.hooks(fwd_hooks=[(self.names, keep)]),
-        ):
-            self.point.values(forward_ad.make_dual(at, self.step.expand_as(at).contiguous()))
+        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), forward_ad.dual_level():
+            moving = forward_ad.make_dual(at, self.step.expand_as(at).contiguous())
+            self.point.values(moving, hooks=[(self.names, keep)])
         return tangents

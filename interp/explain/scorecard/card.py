@@ -14,6 +14,7 @@ from interp.errors import InputError
 from interp.explain.attribution import Attribution, Origin
 from interp.explain.baseline import Baseline
 from interp.explain.game import Game
+from interp.explain.methods.shapley import shapley_values
 from interp.explain.scorecard.agreement import (
     correlation_line,
     leave_one_out,
@@ -26,7 +27,6 @@ from interp.explain.scorecard.line import Line, averaged
 from interp.explain.scorecard.perturbation import infidelity_line, random_masks, soft_lines
 from interp.explain.scorecard.stability import baseline_line, randomised_lines, sensitivity_line
 from interp.explain.scorecard.variants import probability, with_baseline, with_target
-from interp.explain.shapley import shapley_values
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-import interp.explain.inside.exact_edges
 from interp import HookedTransformer, InputError, Target
 from interp.explain.inside.exact_edges import exact_edges, path_patching
 from interp.explain.inside.graph import Graph
@@ -71,7 +71,7 @@ def test_an_edge_alone_equals_the_graph_without_it(ablation: Any) -> None:
 def test_some_edges_and_small_forwards_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     m, (clean, corrupted) = model(), texts()
     every = exact_edges(m, clean, corrupted, metric)
-    monkeypatch.setattr(interp.explain.inside.exact_edges, "TOKENS", 20)
+    monkeypatch.setattr(sys.modules[exact_edges.__module__], "TOKENS", 20)
     among = every.graph.edges & (torch.arange(len(every.graph.writers)) % 2 == 0)
     some = exact_edges(m, clean, corrupted, metric, among=among)
     torch.testing.assert_close(some.values[among], every.values[among], atol=1e-12, rtol=0)

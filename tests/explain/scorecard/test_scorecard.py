@@ -18,6 +18,7 @@ from torch import Tensor
 from interp import HookedTransformer, InputError, TransformerConfig
 from interp.explain import Attribution, Baseline, Target, attribute, scorecard
 from interp.explain.game import Game
+from interp.explain.methods.shapley import shapley_values
 from interp.explain.scorecard import ranks
 from interp.explain.scorecard.agreement import (
     average_precision,
@@ -27,7 +28,6 @@ from interp.explain.scorecard.agreement import (
 from interp.explain.scorecard.deletion import area_between, random_areas, steps, without_first
 from interp.explain.scorecard.perturbation import infidelity_line, random_masks
 from interp.explain.scorecard.variants import probability, with_baseline, with_target
-from interp.explain.shapley import shapley_values
 
 IDS = torch.tensor([[7, 3, 9, 1, 4, 8]])
 N = IDS.shape[1]

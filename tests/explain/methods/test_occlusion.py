@@ -10,7 +10,7 @@ from torch import Tensor
 
 from interp import InputError
 from interp.explain import Baseline, Target, attribute
-from interp.explain.occlusion import leave_one_out, occlusion
+from interp.explain.methods.occlusion import leave_one_out, occlusion
 from interp.explain.points import Point
 from tests.explain.readings import read
 from tests.model.configurations import EACH_KIND

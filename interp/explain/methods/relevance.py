@@ -8,7 +8,7 @@ methods here is a default.
 from __future__ import annotations
 
 from interp.explain.finding import Finding
-from interp.explain.gradients import gradient, times_step
+from interp.explain.methods.gradients import gradient, times_step
 from interp.explain.points import Point
 from interp.explain.rules import backward_rules
 

@@ -8,11 +8,11 @@ from torch import Tensor
 
 from interp import InputError
 from interp.explain import Baseline, Target
-from interp.explain.expected_gradients import expected_gradients
-from interp.explain.gradients import gradient_x_input, saliency
-from interp.explain.integrated_gradients import integrated_gradients
+from interp.explain.methods.expected_gradients import expected_gradients
+from interp.explain.methods.gradients import gradient_x_input, saliency
+from interp.explain.methods.integrated_gradients import integrated_gradients
+from interp.explain.methods.smoothgrad import smoothgrad
 from interp.explain.points import Point
-from interp.explain.smoothgrad import smoothgrad
 from tests.explain.readings import read
 from tests.model.configurations import EACH_KIND
 

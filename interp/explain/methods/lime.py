@@ -15,8 +15,8 @@ from torch import Tensor
 from interp.errors import InputError
 from interp.explain.finding import Finding, rounding
 from interp.explain.game import Game
+from interp.explain.methods.sampling import generator
 from interp.explain.points import Point
-from interp.explain.sampling import generator
 
 POOR = 0.5  # a fit that explains less than this of the variance says little
 

@@ -11,8 +11,8 @@ from scipy.stats import t
 
 from interp import InputError
 from interp.explain import Baseline, Target, attribute
-from interp.explain.permutation import pair_scores, permutation_shapley
-from interp.explain.shapley import exact_shapley, shapley_values
+from interp.explain.methods.permutation import pair_scores, permutation_shapley
+from interp.explain.methods.shapley import exact_shapley, shapley_values
 from tests.explain.games import difference, game
 from tests.explain.readings import read
 from tests.model.configurations import EACH_KIND

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from interp.errors import InputError
 from interp.explain.finding import Finding
-from interp.explain.gradients import gradient
+from interp.explain.methods.gradients import gradient
 from interp.explain.points import Point
 from interp.explain.rules import activation, backward_rules, slope
 from interp.model.core import Transformer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor
 from interp import InputError
 from interp.explain import Baseline, Target, attribute
 from interp.explain.game import Game
-from interp.explain.lime import lime, neighbours, weighted_ridge
+from interp.explain.methods.lime import lime, neighbours, weighted_ridge
 from tests.explain.readings import read
 from tests.model.configurations import EACH_KIND
 
@@ -83,7 +84,7 @@ def test_a_poor_fit_is_said() -> None:
             return (present.sum(1) % 2).double()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("interp.explain.lime.Game", Together)
+        patch.setattr(sys.modules[lime.__module__], "Game", Together)
         with pytest.warns(UserWarning, match="say little"):
             found = lime(read("decoder"))
     assert found.details["R^2 of the local fit"] < 0.5

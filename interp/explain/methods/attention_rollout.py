@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from interp.explain.attention_maps import attention_sites, read_activations, readout, rollout
 from interp.explain.finding import Finding
+from interp.explain.methods.attention_maps import (
+    attention_sites,
+    read_activations,
+    readout,
+    rollout,
+)
 from interp.explain.points import Point
 
 

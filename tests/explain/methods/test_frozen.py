@@ -10,9 +10,9 @@ from torch import Tensor
 
 from interp import HookError, InputError
 from interp.explain import Target
-from interp.explain.frozen import frozen_decomposition, token_parts
+from interp.explain.methods.frozen import frozen_decomposition, token_parts
+from interp.explain.methods.relevance import cp_lrp
 from interp.explain.points import Point
-from interp.explain.relevance import cp_lrp
 from tests.explain.readings import read, read_on
 from tests.model.configurations import CONFIGURATIONS, EACH_KIND, EVERY, build, one_of_each
 

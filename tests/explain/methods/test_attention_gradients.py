@@ -10,11 +10,11 @@ from torch import Tensor
 
 from interp import InputError
 from interp.explain import Target
-from interp.explain.attention_attribution import (
+from interp.explain.methods.attention_attribution import (
     attention_attribution,
     attention_attribution_maps,
 )
-from interp.explain.attention_relevance import attention_relevance, relevance_matrix
+from interp.explain.methods.attention_relevance import attention_relevance, relevance_matrix
 from interp.explain.points import Point
 from interp.model.tap import Record
 from tests.explain.readings import read

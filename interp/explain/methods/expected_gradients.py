@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from interp.explain.finding import Finding
+from interp.explain.methods.sampling import check_draws, generator, mean_of_draws
 from interp.explain.points import Point
-from interp.explain.sampling import check_draws, generator, mean_of_draws
 
 
 def expected_gradients(point: Point, *, draws: int = 200, seed: int = 0) -> Finding:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from interp import InputError
 from interp.explain import Baseline, Target, attribute
-from interp.explain.kernel_shap import choose, kernel_shap, least_pairs, regress
-from interp.explain.shapley import exact_shapley, shapley_values
+from interp.explain.methods.kernel_shap import choose, kernel_shap, least_pairs, regress
+from interp.explain.methods.shapley import exact_shapley, shapley_values
 from tests.explain.games import difference, game
 from tests.explain.readings import read
 from tests.model.configurations import EACH_KIND

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from interp.explain.finding import Finding
 from interp.explain.game import Game, Value
+from interp.explain.methods.sampling import generator
 from interp.explain.points import Point
-from interp.explain.sampling import generator
 
 
 def kernel_shap(point: Point, *, max_evaluations: int = 2000, seed: int = 0) -> Finding:

@@ -10,11 +10,14 @@ from torch import Tensor
 
 from interp import InputError
 from interp.explain import Target
-from interp.explain.attention_maps import attention_patterns, readout
-from interp.explain.attention_rollout import attention_rollout, rollout_matrix
+from interp.explain.methods.attention_maps import attention_patterns, readout
+from interp.explain.methods.attention_rollout import attention_rollout, rollout_matrix
+from interp.explain.methods.value_weighted_attention import (
+    value_weighted_attention,
+    value_weighted_maps,
+)
+from interp.explain.methods.value_zeroing import value_zeroing, value_zeroing_maps
 from interp.explain.points import Point
-from interp.explain.value_weighted_attention import value_weighted_attention, value_weighted_maps
-from interp.explain.value_zeroing import value_zeroing, value_zeroing_maps
 from tests.explain.readings import read, read_on
 from tests.model.configurations import EACH_KIND, EVERY, build
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from interp.explain.attention_maps import attention_sites, readout
 from interp.explain.finding import Finding
+from interp.explain.methods.attention_maps import attention_sites, readout
 from interp.explain.points import Point
 
 

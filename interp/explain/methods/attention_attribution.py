@@ -10,8 +10,14 @@ import torch
 from torch import Tensor
 
 from interp.errors import InputError
-from interp.explain.attention_maps import Maps, Site, attention_sites, by_kind, read_activations
 from interp.explain.finding import Finding, rounding
+from interp.explain.methods.attention_maps import (
+    Maps,
+    Site,
+    attention_sites,
+    by_kind,
+    read_activations,
+)
 from interp.explain.points import Point
 from interp.explain.quadrature import COARSE, integrate
 from interp.explain.reading import finite

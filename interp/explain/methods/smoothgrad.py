@@ -6,9 +6,9 @@ import torch
 
 from interp.errors import InputError
 from interp.explain.finding import Finding
-from interp.explain.gradients import times_step
+from interp.explain.methods.gradients import times_step
+from interp.explain.methods.sampling import check_draws, generator, mean_of_draws
 from interp.explain.points import Point
-from interp.explain.sampling import check_draws, generator, mean_of_draws
 
 
 def smoothgrad(point: Point, *, noise: float = 0.1, draws: int = 32, seed: int = 0) -> Finding:

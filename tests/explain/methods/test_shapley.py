@@ -10,7 +10,7 @@ from torch import Tensor
 
 from interp import InputError
 from interp.explain import Baseline, Target, attribute
-from interp.explain.shapley import exact_shapley, shapley_values
+from interp.explain.methods.shapley import exact_shapley, shapley_values
 from tests.explain.games import by_all_orders, difference, game
 from tests.explain.readings import read
 

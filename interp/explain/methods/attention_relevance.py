@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from interp.errors import UnsupportedModelError
-from interp.explain.attention_maps import Site, attention_sites, readout
 from interp.explain.finding import Finding
+from interp.explain.methods.attention_maps import Site, attention_sites, readout
 from interp.explain.points import Point
 from interp.explain.reading import finite
 

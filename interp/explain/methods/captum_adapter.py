@@ -16,9 +16,9 @@ from torch import Tensor
 
 from interp.errors import InputError, UnsupportedModelError
 from interp.explain.finding import Finding
+from interp.explain.methods.sampling import generator
 from interp.explain.points import Point
 from interp.explain.reading import finite
-from interp.explain.sampling import generator
 
 _OURS = {
     "self",

@@ -17,8 +17,8 @@ from scipy.cluster.hierarchy import linkage
 from interp import InputError
 from interp.explain import Baseline, Target, attribute
 from interp.explain.game import Value
-from interp.explain.owen import Joins, halves, owen, owen_values
-from interp.explain.shapley import exact_shapley, shapley_values
+from interp.explain.methods.owen import Joins, halves, owen, owen_values
+from interp.explain.methods.shapley import exact_shapley, shapley_values
 from tests.explain.games import difference, game
 from tests.explain.readings import read
 from tests.model.configurations import EACH_KIND

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interp.explain.attention_maps import (
+from interp.explain.finding import Finding
+from interp.explain.methods.attention_maps import (
     Maps,
     Site,
     attention_sites,
@@ -16,7 +17,6 @@ from interp.explain.attention_maps import (
     readout,
     rollout,
 )
-from interp.explain.finding import Finding
 from interp.explain.points import Point
 
 

@@ -18,8 +18,8 @@ from torch import Tensor
 from interp.errors import InputError
 from interp.explain.finding import Finding, rounding
 from interp.explain.game import Game, Value
+from interp.explain.methods.sampling import generator, mean_of_draws
 from interp.explain.points import Point
-from interp.explain.sampling import generator, mean_of_draws
 
 FIRST = 16  # pairs before the first look at the intervals; Student's t wants some
 

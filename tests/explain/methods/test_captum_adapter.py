@@ -14,11 +14,11 @@ from torch import Tensor
 
 from interp import InputError, UnsupportedModelError
 from interp.explain import Baseline, Target, attribute
-from interp.explain.captum_adapter import captum as by_captum
-from interp.explain.integrated_gradients import integrated_gradients
-from interp.explain.occlusion import leave_one_out, occlusion
+from interp.explain.methods.captum_adapter import captum as by_captum
+from interp.explain.methods.integrated_gradients import integrated_gradients
+from interp.explain.methods.occlusion import leave_one_out, occlusion
+from interp.explain.methods.shapley import exact_shapley
 from interp.explain.points import Point
-from interp.explain.shapley import exact_shapley
 from tests.explain.readings import read
 from tests.model.configurations import EACH_KIND
 
