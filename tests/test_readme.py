@@ -18,11 +18,13 @@ def blocks(text: str, language: str = "") -> list[str]:
 def test_the_example_runs(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    example = blocks((repository / "README.md").read_text(encoding="utf-8"), "python")[0]
+    examples = blocks((repository / "README.md").read_text(encoding="utf-8"), "python")[:2]
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": "example"}
-    exec(compile(example, "README.md", "exec"), names)
+    for example in examples:
+        exec(compile(example, "README.md", "exec"), names)
     assert (tmp_path / "why.html").stat().st_size > 0
+    assert (tmp_path / "report.html").stat().st_size > 0
     assert not names["changed"].equal(names["logits"])
 
 
@@ -33,7 +35,7 @@ def test_the_example_with_a_run_works(
     import interp
     from interp.data.synthetic.repeated import RepeatedTokens
 
-    example = blocks((repository / "README.md").read_text(encoding="utf-8"), "python")[1]
+    example = blocks((repository / "README.md").read_text(encoding="utf-8"), "python")[2]
     monkeypatch.chdir(tmp_path)
     cfg = interp.TransformerConfig(d_model=8, n_layers=1, n_heads=1, d_vocab=9, n_ctx=8)
     asked = interp.Settings(steps=520, precision="float32")

@@ -63,8 +63,7 @@ def build(out: Path, work: Path, data: Path, *, device: str = "cpu") -> None:
     seeds = {"weights and order": stories.SEED}
     Card(
         name="stories-suite",
-        lead="A small decoder on children's and classic books, at twelve moments of its "
-        "training.",
+        lead="A small decoder on children's and classic books, at twelve moments of its training.",
         example=_EXAMPLE,
         figures=frame,
         figures_note=_NOTE,
