@@ -11,6 +11,7 @@ ZOO: dict[str, str] = {
     "induction": "two layers of attention that learn to copy, with a suite of checkpoints",
     "stories": "decoder, 2.6 million parameters, children's and classic English books",
     "stories-suite": "a smaller sibling of stories, with twelve checkpoints on the way",
+    "translate-en-fr": "encoder-decoder that translates short English sentences into French",
 }
 
 
