@@ -73,6 +73,9 @@ def load(
     return _either(lambda **o: open_model(what, **o), what, text, n_ctx, bridge, options)
 
 
+_CHECKPOINTS = f"*/checkpoints/step-*/{CONFIG}"
+
+
 def _own(
     folder: Path, tokenizer: Any, bridge: bool | None, n_ctx: int | None, options: dict[str, Any]
 ) -> Any:
@@ -111,18 +114,33 @@ def _either(
 
 def _folder(what: str | Path, revision: str | None = None) -> Path:
     """The folder behind a name."""
-    if isinstance(what, str) and (_ZOO / what / CONFIG).is_file() and _is_plain(what):
-        return _ZOO / what
+    if isinstance(what, str) and _is_plain(what) and what in _zoo_names():
+        return _last_of_run(_ZOO / what)
     path = Path(what).expanduser()
     if path.is_dir():
-        return path
+        return _last_of_run(path)
     if path.is_file():
         refuse_pickle(path)
         raise LoadError(f"{path} is a file; give the folder that holds it and its {CONFIG}.")
     if isinstance(what, Path) or what.startswith((".", "/", "~")) or what.count("/") > 1:
         raise LoadError(f"There is no folder {what}.")
-    zoo = sorted(p.parent.name for p in _ZOO.glob(f"*/{CONFIG}"))
-    return fetch(what, f"not a model of the zoo ({', '.join(zoo)}) nor a folder", revision)
+    zoo = ", ".join(_zoo_names())
+    return fetch(what, f"not a model of the zoo ({zoo}) nor a folder", revision)
+
+
+def _zoo_names() -> list[str]:
+    found = {path.relative_to(_ZOO).parts[0] for path in _ZOO.glob(f"*/{CONFIG}")}
+    return sorted(found | {path.relative_to(_ZOO).parts[0] for path in _ZOO.glob(_CHECKPOINTS)})
+
+
+def _last_of_run(folder: Path) -> Path:
+    """The folder itself, or of a run the model that it ended with, or its last checkpoint."""
+    if (folder / CONFIG).is_file():
+        return folder
+    if (folder / "model" / CONFIG).is_file():
+        return folder / "model"
+    steps = sorted(folder.glob(f"checkpoints/step-*/{CONFIG}"))
+    return steps[-1].parent if steps else folder
 
 
 def _is_plain(name: str) -> bool:

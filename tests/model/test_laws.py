@@ -179,6 +179,7 @@ def test_every_point_fires_once_in_the_documented_order_and_shape(name: str) -> 
         "d_head": cfg.d_head,
         "d_model": cfg.d_model,
         "d_mlp": cfg.d_mlp,
+        "d_vocab_out": cfg.d_vocab_out,
         "1": 1,
     }
     for point, value in journal.entries:

@@ -308,3 +308,14 @@ def test_padding_tokens_of_a_classifier() -> None:
     with torch.no_grad():
         expected = output(theirs(tokens, attention_mask=(tokens != PAD).long()))
         assert (model(tokens, attention_mask=tokens != PAD) - expected).abs().max() < 5e-5
+
+
+def test_the_folder_of_a_run_opens_as_what_it_ended_with(tmp_path: Path) -> None:
+    cfg = interp.TransformerConfig(d_model=8, n_layers=1, n_heads=1, d_vocab=9, n_ctx=8)
+    for step in (1, 20):
+        model = interp.HookedTransformer(cfg, seed=step)
+        save_folder(model, tmp_path / "checkpoints" / f"step-{step:08}")
+    assert torch.equal(interp.load(tmp_path).W_E, model.W_E)
+    ended = interp.HookedTransformer(cfg, seed=5)
+    save_folder(ended, tmp_path / "model")
+    assert torch.equal(interp.load(tmp_path).W_E, ended.W_E)

@@ -47,7 +47,7 @@ def model() -> HookedTransformer:
 
 def test_zoo_names_have_folders() -> None:
     for name in names():
-        assert (zoo_folder(name) / "model.safetensors").is_file()
+        assert next(zoo_folder(name).rglob("model.safetensors")).is_file()
         assert ZOO[name]
 
 

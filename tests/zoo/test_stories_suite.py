@@ -25,6 +25,8 @@ def test_the_suite_is_whole_and_small(run: interp.Run) -> None:
     assert tuple(run.steps) == stories_suite.KEPT and len(run) >= 12
     assert len(run.log) == stories_suite.STEPS
     weights = sum(p.stat().st_size for p in FOLDER.rglob("*.safetensors"))
+    last = run.load(run.steps[-1])
+    assert all(map(torch.equal, interp.load("stories-suite").parameters(), last.parameters()))
     assert weights + sum(p.stat().st_size for p in zoo_folder("stories").glob("*.safetensors")) < (
         18_000_000
     )
