@@ -32,7 +32,8 @@ def test_on_all_coalitions_they_are_shapley_values(n: int) -> None:
 
 @pytest.mark.parametrize("n", [4, 7])
 def test_shap_finds_the_same_on_all_coalitions(n: int) -> None:
-    shap = pytest.importorskip("shap")
+    import shap  # slow to import
+
     value = game(n, seed=n)
 
     def of_rows(rows: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -33,7 +33,8 @@ def cosine_kernel(present: Tensor, width: float) -> Tensor:
 
 @pytest.mark.parametrize("ridge", [0.0, 1.0, 30.0])
 def test_scikit_learn_fits_the_same(ridge: float) -> None:
-    linear_model = pytest.importorskip("sklearn.linear_model")
+    from sklearn import linear_model
+
     x = (torch.rand(200, 9, generator=draws(0)) < 0.6).double()
     y = torch.randn(200, generator=draws(1), dtype=torch.float64) + x[:, 0] * x[:, 1]
     weights = torch.rand(200, generator=draws(2), dtype=torch.float64)
@@ -45,7 +46,8 @@ def test_scikit_learn_fits_the_same(ridge: float) -> None:
 
 @EACH_KIND
 def test_it_is_the_ridge_of_the_target_around_the_text(name: str) -> None:
-    linear_model = pytest.importorskip("sklearn.linear_model")
+    from sklearn import linear_model
+
     point = read(name)
     n = len(Game(point))
     found = lime(point, max_evaluations=300, seed=4)

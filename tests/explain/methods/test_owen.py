@@ -45,7 +45,8 @@ def sizes(joins: Joins) -> list[int]:
 
 def by_shap(value: Value, joins: Joins, max_evaluations: int, together: int) -> NDArray[np.float64]:
     """The same by the shap library, whose masker hands the mask itself to the model."""
-    shap = pytest.importorskip("shap")
+    import shap  # slow to import
+
     n = len(joins) + 1
     height = sizes(joins)[n:]
     clusters = np.array(
