@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -13,10 +12,16 @@ from interp.model.config import TransformerConfig
 from interp.model.hook_points import HookPoint
 from interp.model.tap import NO_TAP, TapLike
 
+
+
+def _gelu_tanh(x: Tensor) -> Tensor:
+    return F.gelu(x, approximate="tanh")
+
+
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
     "gelu": F.gelu,
-    "gelu_new": partial(F.gelu, approximate="tanh"),
+    "gelu_new": _gelu_tanh,
     "silu": F.silu,
     "tanh": torch.tanh,
 }

@@ -25,7 +25,6 @@ class Norm(nn.Module):
         super().__init__()
         self.rms = rms
         self.eps = eps
-        self.shape = (width,)
         self.weight = nn.Parameter(torch.ones(width))
         self.bias = nn.Parameter(torch.zeros(width)) if bias and not rms else None
 
@@ -53,9 +52,10 @@ class Norm(nn.Module):
                 return opened
         # Not `torch.nn.functional`'s, which add a look for overriding tensors to these and take
         # half as long again: in a small model that shows.
+        weight = self.weight
         if self.rms:
-            return torch.rms_norm(x, self.shape, self.weight, self.eps)
-        return torch.layer_norm(x, self.shape, self.weight, self.bias, self.eps)
+            return torch.rms_norm(x, weight.shape, weight, self.eps)
+        return torch.layer_norm(x, weight.shape, weight, self.bias, self.eps)
 
     def _opened(self, x: Tensor, tap: TapLike) -> Tensor:
         wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
