@@ -4,7 +4,6 @@ from interp.explain.answer import AnswerAttribution, attribute_answer
 from interp.explain.attribute import attribute
 from interp.explain.attribution import Attribution, Cost
 from interp.explain.baseline import Baseline
-from interp.explain.fingerprint import tokens_hash, weights_hash
 from interp.explain.lens import logit_lens
 from interp.explain.methods import METHODS
 from interp.explain.methods.attention_attribution import (
@@ -22,6 +21,7 @@ from interp.explain.report import AttributionReport, attribution_report
 from interp.explain.rules import backward_rules
 from interp.explain.scorecard import Scorecard, scorecard
 from interp.explain.target import Target
+from interp.model.fingerprint import tokens_hash, weights_hash
 
 __all__ = [
     "METHODS",

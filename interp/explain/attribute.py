@@ -13,12 +13,12 @@ from interp.errors import InputError
 from interp.explain.attribution import Attribution, Cost, Origin
 from interp.explain.baseline import Baseline
 from interp.explain.finding import completeness_error
-from interp.explain.fingerprint import tokens_hash, weights_hash
 from interp.explain.memory import PeakMemory
 from interp.explain.methods import METHODS
 from interp.explain.points import Point
 from interp.explain.target import Target
 from interp.explain.units import UnitSpec
+from interp.model.fingerprint import tokens_hash, weights_hash
 
 
 def attribute(

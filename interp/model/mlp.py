@@ -13,7 +13,6 @@ from interp.model.hook_points import HookPoint
 from interp.model.tap import NO_TAP, TapLike
 
 
-
 def _gelu_tanh(x: Tensor) -> Tensor:
     return F.gelu(x, approximate="tanh")
 
