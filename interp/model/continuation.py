@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from interp.errors import InputError, InterpError
+from interp.errors import CacheError, InputError, InterpError
 from interp.model.ambient import ambient_tap
 from interp.model.core import Transformer
 from interp.model.inputs import Inputs
@@ -131,6 +132,18 @@ class Continuation:
                 tokens=None if tokens is None else tokens[rows],
                 mask=None if mask is None else mask[rows],
             )
+
+    def fork(self, rows: Tensor) -> Continuation:
+        """A continuation of its own that goes on from rows of this one, which stays as it is.
+
+        Args:
+            rows: [new batch]; may repeat rows.
+        """
+        if self.cache is None:
+            raise CacheError("Only a continuation with a key-value cache can be forked.")
+        new = copy.copy(self)
+        new.cache = self.cache.fork(rows)  # an encoder-decoder's source is in it from here on
+        return new
 
     def _logits(self, tokens: Tensor, mask: Tensor | None) -> Tensor:
         model = self.model

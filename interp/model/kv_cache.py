@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -49,6 +51,17 @@ class LayerMemory:
         filled = slice(0, self.length)
         self.k[:, filled] = self.k[rows, filled]
         self.v[:, filled] = self.v[rows, filled]
+
+    def fork(self, rows: Tensor) -> LayerMemory:
+        """A memory of its own whose row i is what row `rows[i]` is here."""
+        new = LayerMemory(self.n_max)
+        new.length = self.length
+        if self.k is not None and self.v is not None:
+            new.k = self.k.new_empty(len(rows), *self.k.shape[1:])
+            new.v = torch.empty_like(new.k)
+            new.k[:, : self.length] = self.k[rows, : self.length]
+            new.v[:, : self.length] = self.v[rows, : self.length]
+        return new
 
 
 class KeyValueCache:
@@ -143,3 +156,19 @@ class KeyValueCache:
             layer.reorder(rows)
         self.source = None if self.source is None else self.source[rows]
         self.source_mask = None if self.source_mask is None else self.source_mask[rows]
+
+    def fork(self, rows: Tensor) -> Self:
+        """A cache of its own whose row i is what row `rows[i]` is here; this one stays as it is.
+
+        Args:
+            rows: [new batch]; may repeat rows.
+        """
+        new = copy.copy(self)
+        new.layers, new.cross_layers = (
+            [layer.fork(rows) for layer in layers] for layers in (self.layers, self.cross_layers)
+        )
+        new.batch = len(rows)
+        for name in ("source", "source_mask", "_mask"):
+            kept = getattr(self, name)
+            setattr(new, name, None if kept is None else kept[rows])
+        return new

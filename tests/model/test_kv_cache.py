@@ -215,3 +215,22 @@ def test_the_context_counts_what_is_in_the_cache() -> None:
     model(torch.zeros(1, n_ctx, dtype=torch.long), past_kv_cache=cache)
     with pytest.raises(InputError, match="context"):
         model(torch.zeros(1, 1, dtype=torch.long), past_kv_cache=cache)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_fork_goes_on_as_its_rows_and_leaves_the_trunk_as_it_was(name: str) -> None:
+    model = shared_model(name)
+    inputs = example(model.cfg, batch=3, pos=6)
+    grows = "decoder_tokens" if "decoder_tokens" in inputs else "tokens"
+    mask = {"attention_mask": torch.ones(3, 4, dtype=torch.long)} if grows == "tokens" else {}
+    for m in mask.values():
+        m[1, 0] = 0  # of the tokens before the fork
+    trunk = model.new_kv_cache()
+    model(**{**inputs, grows: inputs[grows][:, :4]}, **mask, past_kv_cache=trunk)
+    rows = torch.tensor([2, 1, 1, 0])
+    branch = trunk.fork(rows)
+    assert len(rows) == branch.batch
+    after = {**inputs, grows: inputs[grows][rows, 4:]}
+    forked = model(**after, past_kv_cache=branch)
+    again = model(**{**inputs, grows: inputs[grows][:, 4:]}, past_kv_cache=trunk)
+    torch.testing.assert_close(forked, again[rows], **CLOSE)
