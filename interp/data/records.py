@@ -79,3 +79,75 @@ class Preference:
     prompt: Dialogue
     chosen: str
     rejected: str
+
+
+@dataclass(frozen=True)
+class MinimalPair:
+    """Two sentences that differ in one thing, of which a model should find one more probable.
+
+    Attributes:
+        kind: what the difference is (a paradigm of BLiMP).
+        field: what it belongs to, such as `morphology`.
+    """
+
+    good: str
+    bad: str
+    kind: str
+    field: str
+
+
+@dataclass(frozen=True)
+class StereotypePair:
+    """A sentence about a group, and the same about another, of which one fits a stereotype more.
+
+    Attributes:
+        more, less: the more and the less stereotypical one.
+        direction: `stereo` where the disadvantaged group's sentence fits the stereotype,
+            `antistereo` where it goes against it.
+        kind: of the group, such as `religion`.
+    """
+
+    more: str
+    less: str
+    direction: Literal["stereo", "antistereo"]
+    kind: str
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One of the sentences of an item of a syntactic test, in regions."""
+
+    name: str
+    regions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A syntactic test: items of several conditions, and what a model should be surprised by.
+
+    Attributes:
+        formulas: predictions over the surprisals of regions, `(6;%match%) < (6;%mismatch%)`:
+            regions count from 1.
+        items: the conditions of each.
+    """
+
+    name: str
+    formulas: tuple[str, ...]
+    items: tuple[tuple[Condition, ...], ...]
+
+
+@dataclass(frozen=True)
+class Relation:
+    """Facts of one kind, and the ways to say them.
+
+    Attributes:
+        kind: such as `factual`.
+        patterns: sentences with `[X]` for the subject and `[Y]` for the object, which all say the
+            same.
+        facts: pairs of a subject and its object.
+    """
+
+    name: str
+    kind: str
+    patterns: tuple[str, ...]
+    facts: tuple[tuple[str, str], ...]

@@ -12,7 +12,17 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from interp.data.records import Split
-from interp.data.sets import classes, dialogues, pairs, questions, stories, tags, texts
+from interp.data.sets import (
+    classes,
+    contrasts,
+    dialogues,
+    facts,
+    pairs,
+    questions,
+    stories,
+    tags,
+    texts,
+)
 from interp.errors import ConfigError
 
 SETS: Mapping[str, Callable[[Path, Split], list[Any]]] = {
@@ -37,6 +47,11 @@ SETS: Mapping[str, Callable[[Path, Split], list[Any]]] = {
     "chatterbot_english": dialogues.chatterbot_english,
     "taskmaster4": dialogues.taskmaster4,
     "taskmaster4_preferences": dialogues.taskmaster4_preferences,
+    "blimp": contrasts.blimp,
+    "syntaxgym": contrasts.syntaxgym,
+    "crows_pairs": contrasts.crows_pairs,
+    "pararel": facts.pararel,
+    "relations": facts.relations,
     "tinyshakespeare": texts.tinyshakespeare,
     "names": texts.names,
     "standard_ebooks": stories.standard_ebooks,

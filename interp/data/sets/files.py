@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tarfile
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -16,7 +17,10 @@ from interp.data.streams import decompressed
 from interp.errors import ConfigError, LoadError
 
 T = TypeVar("T")
-_DAMAGED = (EOFError, OSError, LZMAError, zlib.error, UnicodeDecodeError, zipfile.BadZipFile)
+_DAMAGED = (
+    *(EOFError, OSError, LZMAError, zlib.error, UnicodeDecodeError),
+    *(zipfile.BadZipFile, tarfile.TarError),
+)
 
 
 def text(path: Path) -> str:
@@ -54,6 +58,17 @@ def from_jsonl(path: Path) -> list[Any]:
         raise _broken(path, error) from error
 
 
+def parsed(member: str, path: Path, *, rows: bool = False) -> Any:
+    """What the text of a JSON file inside the archive `path` says, or with `rows` each line of
+    it."""
+    try:
+        if rows:
+            return [json.loads(line) for line in member.removesuffix("\n").split("\n")]
+        return json.loads(member)
+    except ValueError as error:
+        raise _broken(path, error) from error
+
+
 def zip_members(path: Path, under: str) -> dict[str, str]:
     """Name -> text of the files below a folder of a zip archive, in the order of their names."""
     try:
@@ -62,6 +77,23 @@ def zip_members(path: Path, under: str) -> dict[str, str]:
             return {name: archive.read(name).decode("utf-8") for name in names}
     except _DAMAGED as error:
         raise _broken(path, error) from error
+
+
+def tar_members(path: Path, under: str) -> dict[str, str]:
+    """Name -> text of the files below a folder of a tar archive, in the order of their names.
+
+    Members are read one by one, never unpacked: a path inside an archive is not to be trusted.
+    """
+    found = {}
+    try:
+        with tarfile.open(present(path)) as archive:
+            for member in archive:
+                file = archive.extractfile(member) if member.name.startswith(under) else None
+                if file is not None:
+                    found[member.name] = file.read().decode("utf-8")
+    except _DAMAGED as error:
+        raise _broken(path, error) from error
+    return dict(sorted(found.items()))
 
 
 def side(key: str) -> Split:
