@@ -1,1 +1,4 @@
 """Global analyses, one file each: a function, the tidy frame it returns, and a script."""
+
+# Name of the module -> what it says, in a line; `interp probe` lists them.
+ANALYSES: dict[str, str] = {}

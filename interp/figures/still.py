@@ -1,4 +1,4 @@
-"""Charts in pages that run no script: drawn once, as pictures, in light and in dark."""
+"""Charts as pictures, without a browser: in pages that run no script, or in files."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import json
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from html import escape
+from pathlib import Path
+from typing import Any
 
+from interp.atomic import writing
 from interp.errors import InputError
 from interp.figures.figure import Figure
 from interp.figures.labels import literal
+from interp.figures.page import page_html
 from interp.figures.theme import Scheme
 
 
@@ -32,18 +36,52 @@ def figure_html(draw: Callable[[Scheme], Figure]) -> str:
     )
 
 
+def save_figure(draw: Callable[[Scheme], Figure], path: str | Path, title: str) -> None:
+    """Writes a chart: `.html` with its finding and its table, `.svg` or `.png` alone, in light.
+
+    Raises:
+        InputError: another ending, or the library that draws charts is not installed.
+    """
+    path = Path(path)
+    if path.suffix == ".html":
+        frame = draw("light").frame
+        lines = [list(map(str, frame.columns)), *frame.astype(str).to_numpy().tolist()]
+        page = page_html(title, figure_html(draw), table_html(lines, "The chart as a table"))
+        with writing(path) as file:
+            file.write(page)
+        return
+    if path.suffix not in (".svg", ".png"):
+        raise InputError(f"A chart goes into a file in .html, .svg or .png, not {path.name}.")
+    figure, convert = draw("light"), _converter()
+    with writing(path, "wb") as file:
+        if path.suffix == ".svg":
+            file.write(_svg(figure).encode())
+        else:
+            spec = json.dumps(figure.chart.to_dict())
+            file.write(convert.vegalite_to_png(spec, scale=2, allowed_base_urls=[]))
+
+
 def _address(figure: Figure) -> str:
-    """The picture as a `data:` address, an SVG that asks for nothing from elsewhere."""
+    """The picture as a `data:` address."""
+    return "data:image/svg+xml;base64," + b64encode(_svg(figure).encode()).decode("ascii")
+
+
+def _svg(figure: Figure) -> str:
+    """The picture as an SVG that asks for nothing from elsewhere."""
+    spec = json.dumps(figure.chart.to_dict())
+    svg: str = _converter().vegalite_to_svg(spec, allowed_base_urls=[])
+    return svg
+
+
+def _converter() -> Any:
     try:
         import vl_convert
     except ImportError as error:
         raise InputError(
-            "Charts are drawn into a page with vl-convert. Install the extra: "
+            "Charts are drawn without a browser by vl-convert. Install the extra: "
             "pip install 'interp[pages]'."
         ) from error
-    spec = json.dumps(figure.chart.to_dict())
-    svg: str = vl_convert.vegalite_to_svg(spec, allowed_base_urls=[])
-    return "data:image/svg+xml;base64," + b64encode(svg.encode()).decode("ascii")
+    return vl_convert
 
 
 def table_html(lines: Sequence[Sequence[str]], summary: str) -> str:

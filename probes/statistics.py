@@ -1,0 +1,124 @@
+"""How sure a global statement is: units that belong together, and many questions at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from interp.errors import InputError
+
+Floats = NDArray[np.float64]
+
+DRAWS = 2000
+"""Bootstrap draws by default."""
+
+
+def cluster_means(values: ArrayLike, clusters: ArrayLike) -> tuple[Floats, Floats]:
+    """Sums and counts by cluster: [unit, ...] -> [cluster, ...] and [cluster].
+
+    Units of one cluster (the tokens of a sentence, the sentences of a document) are not
+    independent of each other, so that what is drawn anew is the cluster.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    _, owner = np.unique(np.asarray(clusters), return_inverse=True)
+    if len(owner) != len(array):
+        raise InputError(f"There are {len(array)} values and {len(owner)} names of clusters.")
+    if not len(array):
+        raise InputError("There are no values to take an interval of.")
+    sums = np.zeros((owner.max() + 1, *array.shape[1:]))
+    np.add.at(sums, owner, array)
+    return sums, np.bincount(owner).astype(np.float64)
+
+
+def bootstrap_means(
+    values: ArrayLike, clusters: ArrayLike, *, draws: int = DRAWS, seed: int = 0
+) -> Floats:
+    """Means over drawn clusters, [draw, ...] for values [unit, ...].
+
+    All columns of one draw see the same clusters, so that differences of columns are paired.
+    """
+    sums, counts = cluster_means(values, clusters)
+    n = len(counts)
+    generator = np.random.default_rng(seed)
+    # How often each cluster is drawn; multinomial counts are the same draw without its order.
+    weights = generator.multinomial(n, np.full(n, 1 / n), size=draws).astype(np.float64)
+    flat = sums.reshape(n, -1)
+    means = weights @ flat / (weights @ counts)[:, None]
+    return means.reshape(draws, *sums.shape[1:])
+
+
+def cluster_bootstrap(
+    values: ArrayLike, clusters: ArrayLike, *, draws: int = DRAWS, seed: int = 0
+) -> tuple[Floats, Floats]:
+    """The 95% percentile interval of the mean over units, [...] each for values [unit, ...]."""
+    low, high = np.quantile(
+        bootstrap_means(values, clusters, draws=draws, seed=seed), (0.025, 0.975), axis=0
+    )
+    return low, high
+
+
+def holm(p: Sequence[float] | Floats) -> Floats:
+    """P-values adjusted so that the chance of any false alarm stays at the level (Holm 1979)."""
+    values = _probabilities(p)
+    order = np.argsort(values)
+    factors = np.arange(len(values), 0, -1)
+    adjusted = np.empty_like(values)
+    adjusted[order] = np.minimum(np.maximum.accumulate(values[order] * factors), 1.0)
+    return adjusted
+
+
+def benjamini_hochberg(p: Sequence[float] | Floats) -> Floats:
+    """P-values adjusted so that the expected share of false alarms among the alarms stays at the
+    level (Benjamini & Hochberg 1995)."""
+    from scipy.stats import false_discovery_control
+
+    values = _probabilities(p)
+    adjusted: Floats = false_discovery_control(values) if len(values) else values
+    return adjusted
+
+
+def best_of_many(
+    values: ArrayLike, clusters: ArrayLike, *, draws: int = DRAWS, seed: int = 0
+) -> Floats:
+    """How likely each column is the truly best one: the share of draws in which its mean is the
+    largest, [column] for values [unit, column]. Ties count in equal parts."""
+    means = bootstrap_means(values, clusters, draws=draws, seed=seed)
+    best = means == means.max(-1, keepdims=True)
+    share: Floats = (best / best.sum(-1, keepdims=True)).mean(0)
+    return share
+
+
+def sign_flips(
+    differences: ArrayLike, clusters: ArrayLike, *, draws: int = DRAWS, seed: int = 0
+) -> Floats:
+    """One-sided p-values that a mean difference exceeds zero, corrected for all columns.
+
+    Under the null hypothesis a cluster's differences are as likely as their negatives. The signs
+    are flipped cluster by cluster, and each column is compared with the largest statistic over
+    all columns (Westfall & Young 1993), so that "the best layer" pays for having been chosen.
+
+    Args:
+        differences: [unit, column].
+
+    Returns:
+        [column].
+    """
+    sums, _ = cluster_means(differences, clusters)
+    scale = np.sqrt((sums**2).sum(0))
+    scale[scale == 0] = np.inf  # a column without any difference has no evidence in it
+    observed = sums.sum(0) / scale
+    generator = np.random.default_rng(seed)
+    signs = generator.choice((-1.0, 1.0), size=(draws, len(sums)))
+    largest = (signs @ sums / scale).max(-1)
+    p: Floats = (1 + (largest[:, None] >= observed - 1e-12).sum(0)) / (draws + 1)
+    return p
+
+
+def _probabilities(p: Any) -> Floats:
+    values = np.asarray(p, dtype=np.float64)
+    if values.ndim != 1 or not ((values >= 0) & (values <= 1)).all():
+        raise InputError("P-values are a list of numbers from 0 to 1.")
+    return values
