@@ -46,7 +46,8 @@ class Plan:
     """How much to measure.
 
     Attributes:
-        rounds: samples of each task; `few` for what takes seconds each.
+        rounds: samples of each task; `few` for what takes seconds each, `many` for the training
+            step of the small model, where a target of two per cent must be told from noise.
         least: seconds a sample lasts at least.
     """
 
@@ -54,14 +55,15 @@ class Plan:
     shapes: tuple[Shape, ...]
     rounds: int
     few: int
+    many: int
     least: float
     dtypes: tuple[torch.dtype, ...]
     compiled: bool
     opening: bool
 
-    def interleave(self, tasks: Any) -> Timings[Any]:
+    def interleave(self, tasks: Any, rounds: int | None = None) -> Timings[Any]:
         wait = torch.cuda.synchronize if self.device == "cuda" else lambda: None
-        return interleave(tasks, rounds=self.rounds, least=self.least, wait=wait)
+        return interleave(tasks, rounds=rounds or self.rounds, least=self.least, wait=wait)
 
 
 def full(device: str) -> Plan:
@@ -71,6 +73,7 @@ def full(device: str) -> Plan:
         shapes=(GPT2_SMALL, SMALL),
         rounds=15,
         few=3,
+        many=300,
         least=0.02,
         dtypes=tuple(_DTYPES) if fastest_dtype(device) == torch.bfloat16 else (torch.float32,),
         compiled=shutil.which("c++") is not None,
@@ -85,6 +88,7 @@ def quick(device: str) -> Plan:
         shapes=(SMALL,),
         rounds=3,
         few=1,
+        many=3,
         least=0.002,
         dtypes=(torch.float32,),
         compiled=False,
@@ -126,7 +130,8 @@ def training(plan: Plan, shape: Shape) -> list[Line]:
     contestants = _quietly(lambda: peers.build(shape, plan.device, dtype, train=True))
     tasks = steps(contestants, shape.tokens(plan.device), compiled=plan.compiled)
     timings = plan.interleave(
-        {(COMPILED if compiled else EAGER, name): task for (name, compiled), task in tasks.items()}
+        {(COMPILED if compiled else EAGER, name): task for (name, compiled), task in tasks.items()},
+        rounds=plan.many if shape == SMALL else plan.rounds,
     )
     names = (EAGER, COMPILED) if plan.compiled else (EAGER,)
     return [_timed(timings, f"{_section(shape, dtype)}, training", name) for name in names]
