@@ -41,13 +41,46 @@ def bootstrap_means(
     All columns of one draw see the same clusters, so that differences of columns are paired.
     """
     sums, counts = cluster_means(values, clusters)
-    n = len(counts)
-    generator = np.random.default_rng(seed)
-    # How often each cluster is drawn; multinomial counts are the same draw without its order.
-    weights = generator.multinomial(n, np.full(n, 1 / n), size=draws).astype(np.float64)
-    flat = sums.reshape(n, -1)
+    weights = _drawn(len(counts), draws, seed)
+    flat = sums.reshape(len(counts), -1)
     means = weights @ flat / (weights @ counts)[:, None]
     return means.reshape(draws, *sums.shape[1:])
+
+
+def ratio_interval(
+    sums: ArrayLike, counts: ArrayLike, *, draws: int = DRAWS, seed: int = 0
+) -> tuple[Floats, Floats]:
+    """The 95% percentile interval of summed values by summed counts, [...] each.
+
+    For means that were summed up while the data went by, over other units in each column.
+
+    Args:
+        sums: of each cluster, [cluster, ...].
+        counts: of the same shape; a draw in which a column counts nothing says nothing of it.
+    """
+    above, below = (np.asarray(x, dtype=np.float64) for x in (sums, counts))
+    if above.shape != below.shape or not len(above):
+        raise InputError(
+            f"There are sums of shape {above.shape} and counts of {below.shape}; give one count "
+            "for each sum, and at least one cluster."
+        )
+    if len(above) < 2:  # one cluster says nothing about others
+        nothing = np.full(above.shape[1:], np.nan)
+        return nothing, nothing
+    weights = _drawn(len(above), draws, seed)
+    flat = [(weights @ x.reshape(len(x), -1)).reshape(draws, *x.shape[1:]) for x in (above, below)]
+    with np.errstate(invalid="ignore"):
+        ratios = np.where(flat[1] > 0, flat[0] / flat[1], np.nan)
+    never = np.isnan(ratios).all(0)
+    low, high = np.nanquantile(np.where(never, 0.0, ratios), (0.025, 0.975), axis=0)
+    return np.where(never, np.nan, low), np.where(never, np.nan, high)
+
+
+def _drawn(n: int, draws: int, seed: int) -> Floats:
+    """How often each of n clusters is drawn, [draw, cluster]: multinomial counts are the same draw
+    without its order."""
+    generator = np.random.default_rng(seed)
+    return generator.multinomial(n, np.full(n, 1 / n), size=draws).astype(np.float64)
 
 
 def cluster_bootstrap(

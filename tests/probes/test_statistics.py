@@ -13,7 +13,9 @@ from probes.statistics import (
     best_of_many,
     bootstrap_means,
     cluster_bootstrap,
+    cluster_means,
     holm,
+    ratio_interval,
     sign_flips,
 )
 
@@ -91,3 +93,19 @@ def test_what_has_no_mean_is_refused(values: list[float], clusters: list[int]) -
 def test_what_is_no_probability_is_refused() -> None:
     with pytest.raises(InputError):
         holm([0.5, 1.2])
+
+
+def test_ratios_of_sums_have_the_interval_of_the_mean_that_they_are() -> None:
+    generator = np.random.default_rng(5)
+    values, owners = generator.normal(size=(200, 3)), generator.integers(20, size=200)
+    sums, counts = cluster_means(values, owners)
+    found = ratio_interval(sums, np.repeat(counts[:, None], 3, 1), draws=300)
+    for ours, theirs in zip(found, cluster_bootstrap(values, owners, draws=300), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-12)
+
+
+def test_a_column_that_counts_nothing_has_no_interval() -> None:
+    counts = np.array([[1.0, 0.0], [2.0, 0.0]])
+    low, high = ratio_interval(counts * 3, counts, draws=50)
+    assert low[0] == high[0] == 3 and np.isnan([low[1], high[1]]).all()
+    assert np.isnan(ratio_interval(counts[:1], counts[:1])).all()
