@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     build.add_argument("--data", type=Path, help="folder of the data sets, if it reads some")
     build.add_argument("--work", type=Path, help="training runs (default: OUT-work)")
     build.add_argument("--minutes", type=float, metavar="M", help="of training, if it asks")
+    build.add_argument("--seed", type=int, help="of what is drawn (default: the recipe's)")
     build.add_argument("--device", default="cpu", help="to train on (cpu)")
 
 
@@ -57,6 +58,10 @@ def _build(options: argparse.Namespace) -> int:
     given = {name: value for name, value in given.items() if name in wanted}
     if options.minutes is not None and "minutes" not in wanted:
         raise InputError(f"The recipe of {options.name} has a fixed number of steps.")
+    if options.seed is not None:
+        if "seed" not in wanted:
+            raise InputError(f"The recipe of {options.name} has a fixed seed.")
+        given["seed"] = options.seed
     if entry.reads_data:
         given["data"] = options.data
     given |= entry.given

@@ -19,7 +19,7 @@ class Optimizers:
     - Muon, with `optimizer="muon"`: the matrices inside blocks.
     - AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101): everything else.
 
-    Matrices decay; norms, biases and embeddings do not.
+    Matrices decay, and tables of embeddings if the settings say so; norms and biases do not.
 
     Args:
         named: parameters by name.
@@ -40,8 +40,8 @@ class Optimizers:
         rate = settings.learning_rate
         if muon and settings.other_rate is not None:
             rate = settings.other_rate
-        decayed = [p for p in rest if _is_matrix(self.names[p], p)]
-        kept = [p for p in rest if not _is_matrix(self.names[p], p)]
+        decayed = [p for p in rest if self._decays(self.names[p], p)]
+        kept = [p for p in rest if not self._decays(self.names[p], p)]
         groups = [
             {"params": decayed, "weight_decay": settings.weight_decay},
             {"params": kept, "weight_decay": 0.0},
@@ -55,6 +55,9 @@ class Optimizers:
 
     def _by_muon(self, name: str, parameter: Tensor) -> bool:
         return self.settings.optimizer == "muon" and parameter.ndim == 2 and _inside(name)
+
+    def _decays(self, name: str, parameter: Tensor) -> bool:
+        return parameter.ndim == 2 and (self.settings.decay_embeddings or not _is_table(name))
 
     def _groups(self) -> Iterator[dict[str, float]]:
         for optimizer in self.all:
@@ -114,7 +117,6 @@ def _inside(name: str) -> bool:
     return name.split(".", maxsplit=1)[0] in ("blocks", "encoder", "decoder")
 
 
-def _is_matrix(name: str, parameter: Tensor) -> bool:
-    """A linear map, as opposed to a norm, a bias or a table of embeddings."""
-    table = name.startswith(("embed.", "input.", "decoder_input.", "relative_bias."))
-    return parameter.ndim == 2 and not table
+def _is_table(name: str) -> bool:
+    """Whether a parameter is a table of embeddings, as opposed to a linear map."""
+    return name.startswith(("embed.", "input.", "decoder_input.", "relative_bias."))

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import json
 import math
@@ -184,8 +185,11 @@ def _compare(
             values["corpus"].pop("folder", None)  # a corpus is the same wherever it lies
         return values
 
-    before, after = plain(old.get("settings", {})), plain(new["settings"])
-    different = {
+    after = plain(new["settings"])
+    # A setting that is younger than the run had its default's effect.
+    before = {known.name: plain(known.default) for known in dataclasses.fields(Settings)}
+    before |= plain(old.get("settings", {}))
+    different: dict[str, Any] = {
         f"settings.{name}": (before.get(name), after.get(name))
         for name in sorted(RESULT)
         if before.get(name) != after.get(name) and name != "steps"

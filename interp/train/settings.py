@@ -38,7 +38,9 @@ class Settings:
     other_rate: float | None = None
     """With Muon, the rate of what AdamW moves; None for the same."""
     weight_decay: float = 0.1
-    """On matrices; norms, biases and embeddings never decay."""
+    """On matrices; norms and biases never decay."""
+    decay_embeddings: bool = False
+    """Whether tables of embeddings decay too."""
     betas: tuple[float, float] = (0.9, 0.95)
     momentum: float = 0.95
     """Of Muon."""

@@ -220,6 +220,18 @@ def test_a_run_goes_on_further_where_that_changes_nothing(tmp_path: Path) -> Non
     assert equal(long, extended)
 
 
+def test_a_run_from_before_a_setting_goes_on_with_its_default(tmp_path: Path) -> None:
+    asked = settings(schedule="constant", steps=12)
+    fit(tiny(), Counting(), asked, folder=tmp_path, progress=False)
+    about = json.loads((tmp_path / "run.json").read_text())
+    del about["settings"]["decay_embeddings"]
+    (tmp_path / "run.json").write_text(json.dumps(about))
+    again = asked.replace(decay_embeddings=True)
+    with pytest.raises(TrainingError, match="decay_embeddings"):
+        fit(tiny(), Counting(), again, folder=tmp_path, progress=False)
+    fit(tiny(), Counting(), asked, folder=tmp_path, progress=False)
+
+
 def test_two_trainings_in_one_folder_are_refused(tmp_path: Path) -> None:
     class Nested(Counting):
         def batch(self, step: int) -> Batch:

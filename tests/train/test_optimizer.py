@@ -87,6 +87,9 @@ def test_every_parameter_has_one_rule() -> None:
         assert rules[name] == ("AdamW", 0.0)
     untied = Optimizers(tiny().named_parameters(), settings()).all[0].param_groups
     assert [group["weight_decay"] for group in untied] == [0.1, 0.0]
+    tables = Optimizers(tiny().named_parameters(), settings(decay_embeddings=True))
+    (kept,) = (g["params"] for g in tables.all[0].param_groups if g["weight_decay"] == 0)
+    assert kept and all(p.ndim == 1 for p in kept)
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])

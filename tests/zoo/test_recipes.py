@@ -39,6 +39,7 @@ def test_the_command_refuses_what_it_cannot_build(
         (["no-such", *out], "no recipe"),
         (["stories", *out], "--data"),
         (["induction", *out, "--minutes", "1"], "fixed number"),
+        (["induction", *out, "--seed", "1"], "fixed seed"),
     ):
         assert main(["zoo", "build", *arguments]) == 2
         assert words in capsys.readouterr().err

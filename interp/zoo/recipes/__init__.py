@@ -31,6 +31,7 @@ class Entry:
 
 
 RECIPES: dict[str, Entry] = {
+    "grokking": Entry("interp.zoo.recipes.grokking", reads_data=False),
     "induction": Entry("interp.zoo.recipes.induction", reads_data=False),
     "planted": Entry("interp.zoo.recipes.planted"),
     "reviews": Entry("interp.zoo.recipes.reviews"),
