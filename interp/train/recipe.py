@@ -130,7 +130,7 @@ def standard_model(
         return TransformerConfig(**common, head="mlm", act_fn="gelu", unembed_bias=True)
     return TransformerConfig(
         **common,
-        d_mlp=round(width * 8 / 3 / 32) * 32,
+        d_mlp=-(-8 * width // 96) * 32,  # 8/3 of the width, up to a multiple of 32
         positional_embedding_type="rotary" if shape == "decoder" else "sinusoidal",
         embed_scale=1.0 if shape == "decoder" else math.sqrt(width),
         normalization_type="RMS",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from interp.errors import InputError
 from interp.model.config import TransformerConfig
+from interp.train.recipe import standard_model
 
 WIDTHS = (
     *range(32, 512, 32),
@@ -19,31 +20,21 @@ WIDTHS = (
 
 
 def decoder(d_model: int, *, d_vocab: int, n_ctx: int) -> TransformerConfig:
-    """The decoder of this width: rotary positions, RMS norms, a gated feed-forward layer of 8/3 of
-    the width, heads of 32 (of 64 from a width of 512 on), one table for embedding and head. A
-    layer for each 64 of the width, and one more; above a width of 1,024 for each further 128.
+    """The standard decoder of this width, with heads of 32 (of 64 from a width of 512 on). A layer
+    for each 64 of the width, and one more; above a width of 1,024 for each further 128.
 
     Raises:
         InputError: a width that is no multiple of 32.
     """
     if d_model < 32 or d_model % 32:
         raise InputError(f"The width is {d_model}; shapes are made for multiples of 32.")
-    return TransformerConfig(
-        d_model=d_model,
-        n_layers=max(2, min(d_model // 64 + 1, d_model // 128 + 9)),
-        n_heads=max(1, d_model // (64 if d_model >= 512 else 32)),
-        d_mlp=-(-8 * d_model // 96) * 32,
-        d_vocab=d_vocab,
-        n_ctx=n_ctx,
-        positional_embedding_type="rotary",
-        normalization_type="RMS",
-        act_fn="silu",
-        gated_mlp=True,
-        qkv_bias=False,
-        attn_out_bias=False,
-        mlp_bias=False,
-        tie_word_embeddings=True,
+    model = standard_model(
+        width=d_model,
+        layers=max(2, min(d_model // 64 + 1, d_model // 128 + 9)),
+        heads=max(1, d_model // (64 if d_model >= 512 else 32)),
+        context=n_ctx,
     )
+    return model.replace(d_vocab=d_vocab, d_vocab_out=-1)
 
 
 def ladder(*, d_vocab: int, n_ctx: int) -> tuple[TransformerConfig, ...]:
