@@ -203,8 +203,10 @@ class CrossMomentsFitter:
     def _begin(self, x: Tensor, y: Tensor) -> None:
         dtype = torch.promote_types(torch.promote_types(x.dtype, y.dtype), torch.float32)
 
-        def shift(rows: Tensor) -> Tensor:  # a value of `dtype`, so that it is taken off exactly
-            return rows.detach().mean(0, dtype=dtype).double()
+        def shift(rows: Tensor) -> Tensor:
+            # A value of the rows' own precision: of coarse ones, differences and their products
+            # then have few bits, and sums of them are exact.
+            return rows.detach().mean(0, dtype=dtype).to(rows.dtype).double()
 
         self._shifts = shift(x), shift(y)
         self._sums = torch.zeros_like(self._shifts[0]), torch.zeros_like(self._shifts[1])
