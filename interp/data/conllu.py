@@ -19,7 +19,7 @@ def conllu_texts(lines: Iterable[str], name: str, by_sentence: bool) -> Iterator
     """
     document, text = "", ""
     for comments, words in conllu_sentences(lines, name):
-        sentence = comments.get("text") or _joined(words)
+        sentence = comments.get("text") or joined(words)
         if by_sentence:
             yield comments.get("sent_id", ""), sentence
             continue
@@ -66,7 +66,7 @@ def conllu_sentences(
         yield comments, words
 
 
-def _joined(words: list[list[str]]) -> str:
+def joined(words: list[list[str]]) -> str:
     """The sentence from its words, for files that do not spell it out in a comment."""
     text, covered = "", 0
     for index, form, *_, misc in words:

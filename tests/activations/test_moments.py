@@ -69,7 +69,8 @@ def test_streamed_split_and_merged_moments_are_those_of_the_whole(
     close(total, exact)
     for part in parts[1:]:
         total = total - part
-    close(total, parts[0], 1e-7)
+    # What was taken away was larger: that much is rounded.
+    close(total, parts[0], 1e-10 * max(exact.scatter.abs().max().item(), 1.0))
 
 
 def test_what_follows_from_them() -> None:
