@@ -246,11 +246,15 @@ class Target:
         if token is None:
             return int(row.argmax())
         if isinstance(token, str):
-            if not model.cfg.has_vocabulary_head:
+            if model.cfg.has_vocabulary_head:
+                return int(model.to_single_token(token))
+            names = getattr(model.cfg, "class_names", ())
+            if token not in names:
+                known = f"; they are {', '.join(names)}" if names else ", which have no names here"
                 raise InputError(
-                    f"This model predicts classes; give the number of one, not {token!r}."
+                    f"{token!r} is none of this model's classes{known}. Give one, or its number."
                 )
-            return int(model.to_single_token(token))
+            return int(names.index(token))
         if isinstance(token, bool) or not isinstance(token, int):
             raise InputError(f"The target is {token!r}; give a token as text or as its id.")
         if not 0 <= token < row.shape[-1]:
@@ -265,7 +269,8 @@ def _real(n: int, mask: Tensor | None) -> list[int]:
 
 def _name(model: Any, token: int) -> str:
     if not model.cfg.has_vocabulary_head:
-        return f"class {token}"
+        names = getattr(model.cfg, "class_names", ())
+        return f"class {token}" + (f" {quoted(names[token])}" if names else "")
     if model.tokenizer is None:
         return f"token {token}"
     return quoted(model.to_single_str_token(token))

@@ -147,6 +147,8 @@ class TransformerConfig:
     """Factor on the final residual stream before the unembedding (T5 ties with d_model**-0.5)."""
     output_logits_soft_cap: float = -1.0
     n_classes: int = 0
+    class_names: tuple[str, ...] = ()
+    """What the classes are called, in the order of their numbers; () for no names."""
     pooling: Pooling = "first"
     """Which position a classification head reads."""
     pooler_act: Activation | None = None
@@ -211,7 +213,7 @@ class TransformerConfig:
         derive("final_norm", self.norm_position == "pre", unset=None)
         if self.normalization_type == "RMS":
             derive("norm_bias", False, unset=True)
-        for name in ("attn_types", "suppress_tokens"):
+        for name in ("attn_types", "suppress_tokens", "class_names"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         object.__setattr__(self, "_derived", derived)
 
@@ -300,6 +302,11 @@ class TransformerConfig:
             f"head {self.head!r} needs n_classes, the number of classes.",
         )
         require(
+            not self.class_names or len(set(self.class_names)) == self.n_classes,
+            f"class_names are {list(self.class_names)}; give each of the {self.n_classes} classes "
+            "a name of its own.",
+        )
+        require(
             self.shape != "encoder_decoder" or self.head == "lm",
             f"an encoder-decoder has the head 'lm', not {self.head!r}.",
         )
@@ -356,7 +363,7 @@ class TransformerConfig:
         values = dataclasses.asdict(self)
         del values["device"]
         values["dtype"] = str(self.dtype).removeprefix("torch.")
-        for name in ("attn_types", "suppress_tokens"):
+        for name in ("attn_types", "suppress_tokens", "class_names"):
             values[name] = list(values[name])
         return values
 

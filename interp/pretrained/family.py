@@ -34,6 +34,7 @@ class Family:
         aliases: other names of tensors -> the name in the table.
         ignored: pattern of tensors that say nothing: fixed tables, heads that are not asked for.
         options: keyword arguments of the constructor, by their class.
+        pooler_act: activation of the dense layer before an encoder's classifier.
     """
 
     model_type: str
@@ -45,6 +46,7 @@ class Family:
     aliases: Mapping[str, str] = field(default_factory=dict)
     ignored: str = r"(?!)"  # nothing
     options: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    pooler_act: Activation = "tanh"
 
     def canonical(self, name: str) -> str:
         """The name of a tensor as the table has it."""
@@ -135,6 +137,7 @@ def shared(hf: Any, head: Head) -> dict[str, Any]:
         "d_vocab": hf.vocab_size,
         "head": head,
         "n_classes": hf.num_labels if classes else 0,
+        "class_names": _class_names(hf) if classes else (),
         "tie_word_embeddings": words and bool(getattr(hf, "tie_word_embeddings", True)),
         "initializer_range": float(getattr(hf, "initializer_range", 0.02)),
         "model_name": getattr(hf, "name_or_path", "") or hf.model_type,
@@ -152,7 +155,18 @@ def shared_config(cfg: TransformerConfig) -> dict[str, Any]:
     }
     if cfg.n_classes:
         out["num_labels"] = cfg.n_classes
+    if cfg.class_names:
+        out["id2label"] = dict(enumerate(cfg.class_names))
+        out["label2id"] = {name: i for i, name in enumerate(cfg.class_names)}
     return out | {name: getattr(cfg, name) for name in _TOKENS}
+
+
+def _class_names(hf: Any) -> tuple[str, ...]:
+    """The names of the classes, unless the library made them up (LABEL_0, ...) or two are one."""
+    named = getattr(hf, "id2label", None) or {}
+    names = tuple(str(named.get(i, f"LABEL_{i}")) for i in range(hf.num_labels))
+    made_up = all(name == f"LABEL_{i}" for i, name in enumerate(names))
+    return () if made_up or len(set(names)) < len(names) else names
 
 
 _TOKENS = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from interp.model.config import Head, TransformerConfig
+from interp.model.config import Activation, Head, TransformerConfig
 from interp.pretrained.families.parts import apart, layers
 from interp.pretrained.family import Family, activation, shared
 from interp.pretrained.tables import Entry
+
+_POOLER_ACT: Activation = "relu"
 
 
 def _config(hf: Any, head: Head) -> TransformerConfig:
@@ -25,7 +27,7 @@ def _config(hf: Any, head: Head) -> TransformerConfig:
         eps=1e-12,  # fixed in the family's code
         dropout=hf.dropout,
         unembed_bias=head == "mlm",
-        pooler_act="relu" if head == "classification" else None,
+        pooler_act=_POOLER_ACT if head == "classification" else None,
     )
 
 
@@ -83,4 +85,5 @@ FAMILY = Family(
     table=_table,
     hf_config=_hf_config,
     ignored=r"embeddings\.position_ids|vocab_.*",
+    pooler_act=_POOLER_ACT,
 )

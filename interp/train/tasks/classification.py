@@ -54,7 +54,7 @@ class Classification(Trainable[Example, NDArray[np.float64]]):
         return cls(label_set(record.label for record in records))
 
     def prepare(self, model: HookedTransformer, seed: int = 0) -> HookedTransformer:
-        return with_head(model, "classification", len(self.labels), seed=seed)
+        return with_head(model, "classification", self.labels, seed=seed)
 
     def source(
         self, model: HookedTransformer, records: Sequence[Example], *, tokens: int, seed: int = 0
@@ -132,7 +132,15 @@ def label_set(labels: Iterable[str]) -> tuple[str, ...]:
 
 
 def require_classes(model: HookedTransformer, labels: Sequence[str]) -> None:
-    """Raises `ConfigError` unless the model has one output for each label."""
+    """Raises `ConfigError` unless the model has one output for each label, by its name if it has
+    names."""
+    named = model.cfg.class_names
+    if named and named != tuple(labels):
+        raise ConfigError(
+            f"The model's classes are {', '.join(map(repr, named[:8]))}, and the labels "
+            f"{', '.join(map(repr, list(labels)[:8]))}. Give them in the model's order, or "
+            "fine-tune it on these."
+        )
     if model.cfg.n_classes != len(labels):
         raise ConfigError(
             f"The model has {model.cfg.n_classes} classes, and there are {len(labels)} labels: "

@@ -49,7 +49,7 @@ class TokenClassification(Trainable[Tagged, list[tuple[str, ...]]]):
         return cls(label_set(tag for record in records for tag in record.tags))
 
     def prepare(self, model: HookedTransformer, seed: int = 0) -> HookedTransformer:
-        return with_head(model, "token_classification", len(self.labels), seed=seed)
+        return with_head(model, "token_classification", self.labels, seed=seed)
 
     def source(
         self, model: HookedTransformer, records: Sequence[Tagged], *, tokens: int, seed: int = 0
