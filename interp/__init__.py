@@ -16,6 +16,7 @@ from interp.errors import (
     InputError,
     InterpError,
     LoadError,
+    StoreError,
     TrainingError,
     UnsupportedModelError,
 )
@@ -87,6 +88,7 @@ __all__ = [
     "Run",
     "Scorecard",
     "Settings",
+    "StoreError",
     "Tap",
     "Target",
     "TrainingError",

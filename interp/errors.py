@@ -43,3 +43,7 @@ class UnsupportedModelError(InterpError, NotImplementedError):
 
 class TrainingError(InterpError, RuntimeError):
     """A training that cannot go on: its loss is lost, or its run folder does not fit it."""
+
+
+class StoreError(InterpError, OSError):
+    """Activations that cannot be kept: no room on the disk, or a folder that holds others."""

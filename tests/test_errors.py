@@ -17,6 +17,7 @@ BUILT_IN = {
     errors.HookError: KeyError,
     errors.CacheError: RuntimeError,
     errors.LoadError: OSError,
+    errors.StoreError: OSError,
     errors.TrainingError: RuntimeError,
     errors.UnsupportedModelError: NotImplementedError,
 }
