@@ -57,7 +57,7 @@ def subjects(what: Any, *, steps: Sequence[int] | None = None) -> list[Subject]:
 
 
 def _subjects(what: Any, steps: Sequence[int] | None) -> list[Subject]:
-    run = what if isinstance(what, Run) else _run(what)
+    run = as_run(what)
     if run is not None:
         chosen = run.steps if steps is None else sorted({run.resolve(step) for step in steps})
         return [Subject(run.name, step, _reader(run, step)) for step in chosen]
@@ -67,8 +67,10 @@ def _subjects(what: Any, steps: Sequence[int] | None) -> list[Subject]:
     return [Subject(name, None, lambda: what)]
 
 
-def _run(what: Any) -> Run | None:
-    """The run of that name, unless it is a model."""
+def as_run(what: Any) -> Run | None:
+    """The run that `what` is or names; None for a model."""
+    if isinstance(what, Run):
+        return what
     if not isinstance(what, str | Path):
         return None
     folder = Path(what).expanduser()
