@@ -33,7 +33,7 @@ class Figure:
 
 
 def themed(
-    chart: alt.LayerChart | alt.FacetChart,
+    chart: alt.LayerChart | alt.FacetChart | alt.VConcatChart,
     scheme: Scheme,
     *,
     autosize: Literal["pad", "fit-x"] = "pad",

@@ -45,7 +45,8 @@ def save_figure(draw: Callable[[Scheme], Figure], path: str | Path, title: str) 
     path = Path(path)
     if path.suffix == ".html":
         frame = draw("light").frame
-        lines = [list(map(str, frame.columns)), *frame.astype(str).to_numpy().tolist()]
+        cells = frame.astype(object).where(frame.notna(), "")
+        lines = [list(map(str, row)) for row in (frame.columns, *cells.to_numpy())]
         page = page_html(title, figure_html(draw), table_html(lines, "The chart as a table"))
         with writing(path) as file:
             file.write(page)
