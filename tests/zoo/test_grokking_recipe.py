@@ -127,6 +127,7 @@ def test_a_build_that_was_stopped_goes_on_and_takes_a_seed(
     assert whole.steps == cut.steps == [0, 2, 6]
     for a, b in zip(whole.load(-1).parameters(), cut.load(-1).parameters(), strict=True):
         assert torch.equal(a, b)
+    assert list(cut.log["step"]) == [2, 4, 6] and "evaluation.test_accuracy" in cut.log
     record = json.loads((tmp_path / "cut" / "training.json").read_text())
     assert record["making"]["training"]["seeds"] == {"weights": 1, "split": 1}
     assert "--seed 1" in (tmp_path / "cut" / "README.md").read_text()

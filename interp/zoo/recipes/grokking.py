@@ -10,6 +10,7 @@ frequencies (Nanda et al. 2023, arXiv 2301.05217, whose shape, split and optimis
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,12 +20,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from interp.atomic import writing
 from interp.data.batch import Batch
 from interp.data.synthetic.modular import ModularAddition
 from interp.model.block import Block
 from interp.model.config import TransformerConfig
 from interp.model.transformer import HookedTransformer
 from interp.train.loop import fit
+from interp.train.recorder import LOG
 from interp.train.run import Run
 from interp.train.settings import Settings
 from interp.zoo.recipes.card import Card, Making
@@ -179,6 +182,9 @@ def build(out: Path, work: Path, seed: int = SEED) -> None:
     )
     run = Run.open(work)
     save_suite(run, out, [step for step in KEPT if step in run.steps])
+    with writing(out / LOG) as file:  # of 25,000 lines, those that say how good it was
+        lines = (work / LOG).read_text("utf-8").splitlines(keepends=True)
+        file.writelines(line for line in lines if "evaluation" in json.loads(line))
     stored = save_rounded(run.load(-1), out)
     command = "interp zoo build grokking --out DIR" + (f" --seed {seed}" if seed != SEED else "")
     Card(
