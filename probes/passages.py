@@ -263,15 +263,21 @@ def read_texts(model: Any, options: argparse.Namespace, *, masked: bool = False)
     if options.texts == REPEATS:
         length = min(64, model.cfg.n_ctx - 2)
         return repeats(model, rows=max(1, options.tokens // length), length=length)
-    found: list[Any]
-    if options.texts in SETS:
-        if options.data is None:
-            raise InputError(f"{options.texts} is a public set; say with --data where they lie.")
-        found = read_set(options.texts, options.data, options.split)
-    else:
-        found = list(read_documents([options.texts]))
-    texts = [_text(record) for record in found]
+    texts = named_texts(options.texts, options.data, options.split)
     return passages(model, texts, most=options.tokens, masked=masked)
+
+
+def named_texts(name: str, data: Path | None, split: str) -> list[str | Pair]:
+    """The texts of a public set, whose sets lie in the folder `data`, or of a file.
+
+    Raises:
+        InputError: no such set or file, or one that is no text.
+    """
+    if name not in SETS:
+        return [_text(record) for record in read_documents([name])]
+    if data is None:
+        raise InputError(f"{name} is a public set; say with --data where they lie.")
+    return [_text(record) for record in read_set(name, data, split)]
 
 
 def _text(record: Any) -> str | Pair:
