@@ -47,6 +47,20 @@ def test_the_short_way_to_the_answers_is_the_forward(batch: Batch) -> None:
     assert torch.allclose(grokking.answers(model, tokens), model(tokens)[:, -1], atol=1e-12)
 
 
+def test_the_norms_do_nothing(batch: Batch) -> None:
+    model = grokking.initial()
+    _, cache = model.run_with_cache(batch.inputs["tokens"])
+    for site in ("blocks.0.ln1", "blocks.0.ln2", "ln_final"):
+        read = {
+            "blocks.0.ln1": "blocks.0.hook_resid_pre",
+            "blocks.0.ln2": "blocks.0.hook_resid_mid",
+        }
+        stream = cache[read.get(site, "blocks.0.hook_resid_post")]
+        gain = dict(model.named_parameters())[f"{site}.weight"]
+        normed = cache[f"{site}.hook_normalized"] * gain
+        assert torch.allclose(normed, stream, rtol=1e-4, atol=1e-6)
+
+
 def test_the_objective_is_cross_entropy_with_the_same_gradients(batch: Batch) -> None:
     model = rough()
     objective = grokking.Answers()

@@ -49,10 +49,10 @@ CONFIG = TransformerConfig(
     d_vocab_out=P,
     n_ctx=3,
     act_fn="relu",
-    # The paper's model has no norms. Such a one hardly divides; LayerNorm proper would make the
-    # embeddings' length, and with it their decay, mean nothing.
+    # The paper's model has no norms; with this, and the gains of `initial`, ours divide by 1.
+    # Norms proper would take the length of the embeddings, and with it the sense of their decay.
     normalization_type="RMS",
-    eps=1.0,
+    eps=float(2**20),
     qkv_bias=False,
     attn_out_bias=False,
     initializer_range=128**-0.5,
@@ -81,12 +81,12 @@ def source(split: Literal["train", "test"], seed: int = SEED) -> ModularAddition
 
 
 def initial(seed: int = SEED) -> HookedTransformer:
-    """The model before training. Its norms have no gain that is learnt: gains do not decay, and
-    would let the weights around them shrink for free."""
+    """The model before training. Its norms multiply by sqrt(eps) and divide by sqrt(mean square +
+    eps), which is 1 up to 1e-4 while the stream is shorter than 10 a coordinate."""
     model = HookedTransformer(CONFIG, seed=seed)
     for name, parameter in model.named_parameters():
         if "ln" in name:
-            parameter.requires_grad_(False)
+            parameter.requires_grad_(False).fill_(CONFIG.eps**0.5)
     return model
 
 
