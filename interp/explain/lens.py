@@ -95,11 +95,19 @@ def _streams(model: Any, cache: Any) -> list[Tensor]:
     if replay is not None:  # it keeps them; read by name, each would have its block computed again
         replay.check_weights()
         return list(replay.traces[model.last_stack].streams)
+    streams = [cache[full] for full in stream_names(model)]
+    return [x[None] if x.ndim == 2 else x for x in streams]
+
+
+def stream_names(model: Any) -> list[str]:
+    """The points of what enters each block and of what leaves the last, n_layers + 1 of them; of
+    an encoder-decoder, of its decoder."""
     pair = model.cfg.shape == "encoder_decoder"
     name, n = ("decoder", model.cfg.n_decoder_layers) if pair else ("blocks", model.cfg.n_layers)
-    names = [f"{name}.{i}.hook_resid_pre" for i in range(n)]
-    streams = [cache[full] for full in [*names, f"{name}.{n - 1}.hook_resid_post"]]
-    return [x[None] if x.ndim == 2 else x for x in streams]
+    last = f"{name}.{n - 1}.hook_normalized_resid_post"  # a post-norm block ends with its norm
+    if last not in model.hook_points:
+        last = f"{name}.{n - 1}.hook_resid_post"
+    return [*(f"{name}.{i}.hook_resid_pre" for i in range(n)), last]
 
 
 def token_texts(model: Any, ids: list[int]) -> list[str]:
