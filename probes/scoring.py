@@ -64,13 +64,23 @@ class Scored:
 
 
 @dataclass(frozen=True)
-class _Row:
-    """What one row of a forward reads, and which tokens of which text its outputs predict."""
+class Row:
+    """What one row of a forward reads, and which tokens of which text its outputs predict.
+
+    Attributes:
+        text: which one.
+        tokens: that are read.
+        outputs: the places in the row whose outputs count.
+        predicted: the place in the text of the token that each of them predicts.
+        labels: the ids of those tokens.
+        source: of an encoder-decoder.
+    """
 
     text: int
     tokens: list[int]
     outputs: list[int]
     predicted: list[int]
+    labels: list[int]
     source: list[int] | None = None
 
     def __len__(self) -> int:
@@ -99,30 +109,18 @@ def score(
     """
     asked = list(zip(texts, _sources(model, texts, sources), strict=True))
     once = {pair: i for i, pair in enumerate(dict.fromkeys(asked))}
-    backend = literal(model.require_tokenizer())  # encoded one by one, for their characters
-    ids: list[list[int]] = []
-    spans: list[Spans] = []
-    for text, _ in once:
-        encoded = backend.encode(text, add_special_tokens=False)
-        if not encoded.ids:
-            raise InputError(f"The text {text!r} has no token, so there is nothing to score.")
-        ids.append(list(encoded.ids))
-        spans.append(np.array(encoded.offsets, dtype=np.int64))
-    asking = {source: _asked(model, backend, source) for _, source in once}
-    rows = [
-        row for i, (_, source) in enumerate(once) for row in _rows(model, i, ids[i], asking[source])
-    ]
+    told = list(once)
+    rows, ids, spans = _encoded(model, told)
     found = [np.full(len(one), np.nan) for one in ids]
-    tokens = min(_TOKENS, max(1, _LOGITS // model.cfg.d_vocab))
-    for chosen in by_length([len(row) for row in rows], tokens, progress=progress, unit="row"):
+    lengths = [len(row) for row in rows]
+    for chosen in by_length(lengths, batch_tokens(model), progress=progress, unit="row"):
         some = [rows[i] for i in chosen]
-        labels = [[ids[row.text][i] for i in row.predicted] for row in some]
-        values = _log_probs(model, some, labels)
+        values = _log_probs(model, some)
         if not np.isfinite(values).all():
-            bad = list(once)[some[0].text][0]
             raise InputError(
-                f"The model's log-probabilities are not finite on texts such as {bad[:60]!r}; look "
-                "for weights that are not finite, or for overflow."
+                "The model's log-probabilities are not finite on texts such as "
+                f"{told[some[0].text][0][:60]!r}; look for weights that are not finite, or for "
+                "overflow."
             )
         first = 0
         for row in some:
@@ -130,6 +128,18 @@ def score(
             first += len(row.predicted)
     scored = [Scored(tuple(i), s, v) for i, s, v in zip(ids, spans, found, strict=True)]
     return [scored[once[pair]] for pair in asked]
+
+
+def reading(
+    model: Any, texts: Sequence[str], sources: Sequence[str] | str | None = None
+) -> list[Row]:
+    """What has to be read for every token of the texts to be predicted; raises as `score` does."""
+    return _encoded(model, list(zip(texts, _sources(model, texts, sources), strict=True)))[0]
+
+
+def batch_tokens(model: Any) -> int:
+    """Tokens of one forward: as many as are efficient and keep the logits below 128 MB."""
+    return min(_TOKENS, max(1, _LOGITS // int(model.cfg.d_vocab)))
 
 
 def owners(text: str, spans: Spans, starts: Sequence[int]) -> NDArray[np.int64]:
@@ -180,6 +190,26 @@ def _sources(
     return sources
 
 
+def _encoded(
+    model: Any, told: Sequence[tuple[str, str | None]]
+) -> tuple[list[Row], list[list[int]], list[Spans]]:
+    """The rows that predict the tokens of texts, the tokens, and where those stand."""
+    backend = literal(model.require_tokenizer())
+    ids: list[list[int]] = []
+    spans: list[Spans] = []
+    for text, _ in told:
+        encoded = backend.encode(text, add_special_tokens=False)
+        if not encoded.ids:
+            raise InputError(f"The text {text!r} has no token, so there is nothing to score.")
+        ids.append(list(encoded.ids))
+        spans.append(np.array(encoded.offsets, dtype=np.int64))
+    asking = {source: _asked(model, backend, source) for _, source in told}
+    rows = [
+        row for i, (_, source) in enumerate(told) for row in _rows(model, i, ids[i], asking[source])
+    ]
+    return rows, ids, spans
+
+
 def _asked(model: Any, backend: Any, source: str | None) -> list[int] | None:
     """The tokens of a source, in the tokenizer's template."""
     if source is None:
@@ -193,7 +223,7 @@ def _asked(model: Any, backend: Any, source: str | None) -> list[int] | None:
     return ids
 
 
-def _rows(model: Any, text: int, ids: list[int], source: list[int] | None) -> Iterator[_Row]:
+def _rows(model: Any, text: int, ids: list[int], source: list[int] | None) -> Iterator[Row]:
     cfg, tokenizer = model.cfg, model.require_tokenizer()
     if cfg.shape == "encoder":
         yield from _masked(tokenizer, cfg.n_ctx, text, ids)
@@ -201,7 +231,7 @@ def _rows(model: Any, text: int, ids: list[int], source: list[int] | None) -> It
         if len(ids) > cfg.n_ctx:
             raise InputError(f"A text has {len(ids)} tokens; the context holds {cfg.n_ctx}.")
         places = list(range(len(ids)))
-        yield _Row(text, [cfg.decoder_start_token_id, *ids[:-1]], places, places, source)
+        yield Row(text, [cfg.decoder_start_token_id, *ids[:-1]], places, places, ids, source)
     else:
         bos = tokenizer.bos_token_id if cfg.default_prepend_bos else None
         next_one = 1 if bos is None else 0
@@ -209,10 +239,10 @@ def _rows(model: Any, text: int, ids: list[int], source: list[int] | None) -> It
             outputs = [i for i, label in enumerate(labels) if label != IGNORED]
             predicted = list(range(next_one, next_one + len(outputs)))
             next_one += len(outputs)
-            yield _Row(text, read, outputs, predicted)
+            yield Row(text, read, outputs, predicted, [ids[i] for i in predicted])
 
 
-def _masked(tokenizer: Any, n_ctx: int, text: int, ids: list[int]) -> Iterator[_Row]:
+def _masked(tokenizer: Any, n_ctx: int, text: int, ids: list[int]) -> Iterator[Row]:
     """A row for each token, which reads the mask in its place."""
     mask = role_id(tokenizer, "mask")
     before, after = role_id(tokenizer, "cls", "bos"), role_id(tokenizer, "sep", "eos")
@@ -220,27 +250,32 @@ def _masked(tokenizer: Any, n_ctx: int, text: int, ids: list[int]) -> Iterator[_
         piece = ids[start : start + n_ctx - 2]
         for i in range(len(piece)):
             read = [before, *piece[:i], mask, *piece[i + 1 :], after]
-            yield _Row(text, read, [i + 1], [start + i])
+            yield Row(text, read, [i + 1], [start + i], [piece[i]])
 
 
 @torch.inference_mode()
-def _log_probs(model: Any, rows: list[_Row], labels: list[list[int]]) -> Floats:
-    """Of the tokens that the rows predict, one row's behind another's."""
-    filler = pad_id(model.require_tokenizer())
+def logits_of(model: Any, rows: Sequence[Row]) -> Tensor:
+    """The logits that the rows' outputs predict from, one row's behind another's,
+    [output, d_vocab], in float32 at least."""
+    filler, device = pad_id(model.require_tokenizer()), model.W_E.device
     tokens = [row.tokens for row in rows]
-    inputs: dict[str, Tensor] = {}
     sources = [row.source for row in rows if row.source is not None]
     if sources:
-        inputs |= padded(sources, filler)
+        inputs = padded(sources, filler)
         inputs |= padded(tokens, filler, "decoder_tokens", "decoder_attention_mask")
     else:
-        inputs |= padded(tokens, filler)
-    device = model.W_E.device
+        inputs = padded(tokens, filler)
     logits = model(**{name: value.to(device) for name, value in inputs.items()})
     owner = [i for i, row in enumerate(rows) for _ in row.outputs]
-    chosen = logits[owner, [i for row in rows for i in row.outputs]]
-    # At least float32: half precision has too few digits for a sum over a vocabulary.
-    chosen = chosen.to(torch.promote_types(chosen.dtype, torch.float32))
-    right = torch.tensor([i for row in labels for i in row], device=device)[:, None]
-    found: Floats = (chosen.gather(-1, right)[:, 0] - chosen.logsumexp(-1)).double().cpu().numpy()
+    chosen: Tensor = logits[owner, [i for row in rows for i in row.outputs]]
+    # Half precision has too few digits for a sum over a vocabulary.
+    return chosen.to(torch.promote_types(chosen.dtype, torch.float32))
+
+
+@torch.inference_mode()
+def _log_probs(model: Any, rows: Sequence[Row]) -> Floats:
+    """Of the tokens that the rows predict, one row's behind another's."""
+    logits = logits_of(model, rows)
+    right = torch.tensor([i for row in rows for i in row.labels], device=logits.device)[:, None]
+    found: Floats = (logits.gather(-1, right)[:, 0] - logits.logsumexp(-1)).double().cpu().numpy()
     return found

@@ -64,6 +64,14 @@ class Values:
         return alt.Axis(format=form, tickCount=6, grid=True, gridColor=line)
 
 
+def model_names(frame: pd.DataFrame) -> list[str]:
+    """What to call the model of each row, from `run` and `step`."""
+    return [
+        str(run) if pd.isna(step) else f"{run} at step {int(step):,}"
+        for run, step in zip(frame["run"], frame["step"], strict=True)
+    ]
+
+
 def group_colors(n: int, scheme: Scheme) -> list[str]:
     """Colours of n groups, at most five, which never differ by colour alone."""
     colors = PALETTES[scheme]

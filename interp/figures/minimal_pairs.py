@@ -7,7 +7,7 @@ import pandas as pd
 from interp.errors import InputError
 from interp.figures.course import MOST, course_chart
 from interp.figures.figure import Figure, finite, require_columns
-from interp.figures.intervals import Values, rows_chart
+from interp.figures.intervals import Values, model_names, rows_chart
 from interp.figures.labels import percent
 from interp.figures.theme import Scheme
 
@@ -53,15 +53,11 @@ def minimal_pairs_chart(frame: pd.DataFrame, scheme: Scheme = "light") -> Figure
         rows = pd.concat([above[above["level"] == "all"], kinds])
         chart = rows_chart(rows, _ACCURACY, scheme, note=_NOTE)
     else:
-        rows = above.assign(group=[_model(r.run, r.step) for r in above.itertuples()])
+        rows = above.assign(group=model_names(above))
         rows = rows.drop(columns="part")
         order = list(dict.fromkeys(rows["group"]))
         chart = rows_chart(rows, _ACCURACY, scheme, groups=order, note=_NOTE)
     return Figure(chart, alt, frame)
-
-
-def _model(run: str, step: object) -> str:
-    return run if pd.isna(step) else f"{run} at step {step:,}"
 
 
 def _finding(cells: pd.DataFrame) -> str:

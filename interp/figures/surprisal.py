@@ -6,7 +6,7 @@ import altair as alt
 import pandas as pd
 
 from interp.figures.figure import Figure, require_columns, themed
-from interp.figures.intervals import chart_title
+from interp.figures.intervals import chart_title, model_names
 from interp.figures.labels import number, quoted, shorten, visible
 from interp.figures.lens import lookup
 from interp.figures.theme import PALETTES, Scheme
@@ -35,7 +35,7 @@ def surprisal_chart(frame: pd.DataFrame, scheme: Scheme = "light") -> Figure:
         {
             "position": cells["position"].astype(int),
             "bits": cells["value"].astype(float),
-            "model": [_model(row.run, row.step) for row in cells.itertuples()],
+            "model": model_names(cells),
             "heard": [
                 f"{quoted(row.token)}: "
                 + ("nothing predicts it" if pd.isna(row.value) else f"{number(row.value)} bits")
@@ -76,10 +76,6 @@ def surprisal_chart(frame: pd.DataFrame, scheme: Scheme = "light") -> Figure:
 
 def _first_model(cells: pd.DataFrame) -> pd.DataFrame:
     return cells.drop_duplicates("position").sort_values("position")
-
-
-def _model(run: str, step: object) -> str:
-    return run if pd.isna(step) else f"{run} at step {step:,}"
 
 
 def _finding(data: pd.DataFrame, cells: pd.DataFrame, order: list[str]) -> str:

@@ -7,7 +7,7 @@ import pandas as pd
 from interp.errors import InputError
 from interp.figures.course import MOST, course_chart
 from interp.figures.figure import Figure, finite, require_columns
-from interp.figures.intervals import Values, rows_chart
+from interp.figures.intervals import Values, model_names, rows_chart
 from interp.figures.labels import percent
 from interp.figures.theme import Scheme
 
@@ -52,9 +52,7 @@ def syntaxgym_chart(frame: pd.DataFrame, scheme: Scheme = "light") -> Figure:
         )
         chart = rows_chart(rows, _ACCURACY, scheme, groups=(_MODEL, _CHANCE))
     else:
-        label = [
-            r.run if pd.isna(r.step) else f"{r.run} at step {r.step:,}" for r in whole.itertuples()
-        ]
+        label = model_names(whole)
         rows = whole.assign(label=label, group=whole["metric"].map(_NAMES))
         chart = rows_chart(rows, _ACCURACY, scheme, groups=(_MODEL, _CHANCE))
     if not len(whole):

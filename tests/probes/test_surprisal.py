@@ -76,6 +76,7 @@ def test_minicons_says_the_same(kind: str) -> None:
     texts = sentences(6)
     ours = interp.load(theirs, tokenizer=fast)
     if kind == "encoder":
+        fast.batch_encode_plus = fast  # which transformers dropped and the peer still calls
         peer = scorer.MaskedLMScorer(theirs, "cpu", tokenizer=fast)
         said = peer.token_score(texts, surprisal=True, base_two=True, PLL_metric="original")
     else:
