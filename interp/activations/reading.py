@@ -42,14 +42,7 @@ class Rows:
         return len(self.order)
 
 
-def read(
-    model: LanguageModel,
-    texts: Texts,
-    sites: NamesFilter,
-    places: Places | None = None,
-    *,
-    tokens: int = TOKENS,
-) -> Iterator[Rows]:
+class Reader:
     """Activations at some sites, batch by batch; each forward ends after the last of the sites.
 
     Texts of like length come together, so that little is padding, and the longest first, so that
@@ -64,23 +57,71 @@ def read(
         places: the rows; by default every token but special ones.
         tokens: the most in a batch, padding included. A longer text is a batch of its own.
 
-    Yields:
-        `Rows` of a batch, a row for each place in it.
+    Attributes:
+        sites: full names, in firing order.
+        side: the texts that the rows are of.
+        places: the rows.
+        batches: which rows are in each batch.
 
     Raises:
         HookError: a site that the model lacks.
         InputError: a site without a vector at each position, sites of two sides, a place that lies
-            outside its text; activations that are not finite (with site, text and token).
+            outside its text.
     """
-    chosen = open_sites(model, sites)
-    side = _side(texts, chosen)
-    places = Places.tokens(side) if places is None else places
-    places.check(side)
-    for order in batches(texts, places, tokens):
-        here = places[order]
-        rows = Rows(_read_batch(model, texts, chosen, here), here, order)
-        _refuse_not_finite(rows, side, model)
-        yield rows
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        texts: Texts,
+        sites: NamesFilter,
+        places: Places | None = None,
+        *,
+        tokens: int = TOKENS,
+    ):
+        self.model, self.texts = model, texts
+        self._sites = open_sites(model, sites)
+        self.sites = [site.name for site in self._sites]
+        self.side = _side(texts, self._sites)
+        self.places = Places.tokens(self.side) if places is None else places
+        self.places.check(self.side)
+        self.batches = batches(texts, self.places, tokens)
+
+    def batch(self, number: int) -> Rows:
+        """The rows of one batch.
+
+        Raises:
+            InputError: activations that are not finite, with site, text and token.
+        """
+        return self.rows(self.batches[number])
+
+    def widths(self) -> dict[str, int]:
+        """Site -> width of its rows; one short text is read for it."""
+        shortest = self.batches[-1][-1:]
+        return {name: value.shape[1] for name, value in self.rows(shortest).values.items()}
+
+    def rows(self, order: Ints) -> Rows:
+        """Some of the rows, as one batch."""
+        places = self.places[order]
+        rows = Rows(_read(self.model, self.texts, self._sites, places), places, order)
+        _refuse_not_finite(rows, self.side, self.model)
+        return rows
+
+
+def read(
+    model: LanguageModel,
+    texts: Texts,
+    sites: NamesFilter,
+    places: Places | None = None,
+    *,
+    tokens: int = TOKENS,
+) -> Iterator[Rows]:
+    """The batches of a `Reader` with these arguments, one after the other.
+
+    Raises:
+        HookError, InputError: see `Reader`.
+    """
+    reader = Reader(model, texts, sites, places, tokens=tokens)
+    return map(reader.batch, range(len(reader.batches)))
 
 
 def gather(
@@ -97,16 +138,16 @@ def gather(
     Args:
         device: where to keep the values; by default where the model is.
     """
-    if places is None:
-        places = Places.tokens(_side(texts, open_sites(model, sites)))
+    reader = Reader(model, texts, sites, places, tokens=tokens)
     values: dict[str, Tensor] = {}
-    for rows in read(model, texts, sites, places, tokens=tokens):
-        for name, value in rows.values.items():
+    for order in reader.batches:
+        for name, value in reader.rows(order).values.items():
             if name not in values:
-                values[name] = value.new_empty(len(places), value.shape[1], device=device)
+                shape = len(reader.places), value.shape[1]
+                values[name] = value.new_empty(shape, device=device)
             out = values[name]
-            out[torch.from_numpy(rows.order).to(out.device)] = value.to(out.device)
-    return Rows(values, places, np.arange(len(places)))
+            out[torch.from_numpy(order).to(out.device)] = value.to(out.device)
+    return Rows(values, reader.places, np.arange(len(reader.places)))
 
 
 def _side(texts: Texts, sites: Sequence[Site]) -> Side:
@@ -120,7 +161,7 @@ def _side(texts: Texts, sites: Sequence[Site]) -> Side:
     return texts.target
 
 
-def batches(texts: Texts, places: Places, tokens: int) -> Iterator[Ints]:
+def batches(texts: Texts, places: Places, tokens: int) -> list[Ints]:
     """The rows of each batch: of whole texts, the longest first."""
     if tokens < 1:
         raise InputError(f"A batch of {tokens} tokens reads nothing; give a positive number.")
@@ -140,10 +181,10 @@ def batches(texts: Texts, places: Places, tokens: int) -> Iterator[Ints]:
         batch_of[text] = number
     of_row = batch_of[places.text]
     order = np.argsort(of_row, kind="stable")
-    yield from np.split(order, np.flatnonzero(np.diff(of_row[order])) + 1)
+    return np.split(order, np.flatnonzero(np.diff(of_row[order])) + 1)
 
 
-def _read_batch(
+def _read(
     model: LanguageModel, texts: Texts, sites: Sequence[Site], places: Places
 ) -> dict[str, Tensor]:
     """The rows of one batch: site -> [row, d]."""

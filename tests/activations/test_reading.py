@@ -100,7 +100,7 @@ def test_every_row_comes_once_and_no_batch_is_too_large() -> None:
     texts = some_texts(model)
     assert texts.target is not None
     places = Places.tokens(texts.source)
-    parts = list(batches(texts, places, 40))
+    parts = batches(texts, places, 40)
     assert sorted(np.concatenate(parts)) == list(range(len(places)))
     of_text = [set(places.text[part].tolist()) for part in parts]
     assert sum(map(len, of_text)) == len(texts)  # no text is read twice
