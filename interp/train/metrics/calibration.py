@@ -35,7 +35,7 @@ def calibration(
     """
     probabilities, true = _checked(probabilities, true)
     confidence, hit = probabilities.max(1), probabilities.argmax(1) == true
-    place = _bins(confidence, bins)
+    place = equal_mass_bins(confidence, bins)
     n_bins = int(place.max()) + 1
     gaps = np.zeros((len(true), n_bins + 1))
     gaps[np.arange(len(true)), place] = hit - confidence
@@ -65,7 +65,7 @@ def reliability(probabilities: NDArray[Any], true: NDArray[Any], *, bins: int = 
 
     probabilities, true = _checked(probabilities, true)
     confidence, hit = probabilities.max(1), probabilities.argmax(1) == true
-    place = _bins(confidence, bins)
+    place = equal_mass_bins(confidence, bins)
     rows = []
     for bin in range(int(place.max()) + 1):
         here = place == bin
@@ -84,7 +84,7 @@ def reliability(probabilities: NDArray[Any], true: NDArray[Any], *, bins: int = 
     return pd.DataFrame(rows)
 
 
-def _bins(confidence: Floats, bins: int) -> NDArray[np.int64]:
+def equal_mass_bins(confidence: Floats, bins: int) -> NDArray[np.int64]:
     """The bin of each example: as equal in size as whole groups of equal values allow."""
     if bins < 1:
         raise InputError(f"bins is {bins}; there must be at least one.")
