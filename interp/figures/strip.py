@@ -97,6 +97,20 @@ def token_strip_html(
     """
     array = scored_tokens(tokens, scores)
     end = color_limit(array, limit)
+    heading = f'<p class="h">{escape(literal(title))}</p>' if title else ""
+    below = f'<p class="c">{escape(literal(caption))}</p>' if caption else ""
+    forced = "" if scheme == "auto" else f' style="color-scheme:{scheme}"'
+    finding = escape(strip_finding(tokens, array))
+    return (
+        f'<figure class="interp-strip"{forced} role="group" aria-label="{finding}">'
+        f"<figcaption>{heading}{below}</figcaption>"
+        f'<p class="s" dir="ltr">{spans_html(tokens, array, end, unit)}</p>'
+        f"{scale_html(array, end, unit)}<style>{strip_css()}</style></figure>"
+    )
+
+
+def spans_html(tokens: Sequence[str], array: NDArray[np.float64], end: float, unit: str) -> str:
+    """The tokens of a strip, each on the colour of its score; `end` is that of the scale."""
     spans = []
     for place, (token, score) in enumerate(zip(tokens, array.tolist(), strict=True)):
         label = visible(token)
@@ -110,16 +124,7 @@ def token_strip_html(
         )
         if token.endswith("\n"):
             spans.append("<br>")
-    heading = f'<p class="h">{escape(literal(title))}</p>' if title else ""
-    below = f'<p class="c">{escape(literal(caption))}</p>' if caption else ""
-    forced = "" if scheme == "auto" else f' style="color-scheme:{scheme}"'
-    finding = escape(strip_finding(tokens, array))
-    return (
-        f'<figure class="interp-strip"{forced} role="group" aria-label="{finding}">'
-        f"<figcaption>{heading}{below}</figcaption>"
-        f'<p class="s" dir="ltr">{"".join(spans)}</p>'
-        f"{scale_html(array, end, unit)}<style>{_css()}</style></figure>"
-    )
+    return "".join(spans)
 
 
 def cell_colors(score: float, limit: float) -> str:
@@ -134,12 +139,17 @@ def _pair(name: str, light: str, dark: str) -> str:
     return f"{name}:{light};{name}:light-dark({light},{dark});"
 
 
-def scale_html(array: NDArray[np.float64], end: float, unit: str) -> str:
+def scale_html(
+    array: NDArray[np.float64],
+    end: float,
+    unit: str,
+    meaning: str = "orange raises, blue and underlined lowers",
+) -> str:
     """The colour scale of an array of scores, with words for it."""
     stops = zip(PALETTES["light"].diverging, PALETTES["dark"].diverging, strict=True)
     ramp = ",".join(f"light-dark({light},{dark})" for light, dark in stops)
     clipped = int((np.abs(array) > end).sum())
-    notes = [f"{unit}: orange raises, blue and underlined lowers"]
+    notes = [f"{unit}: {meaning}"]
     if not array.any():
         notes.append("every score is zero")
     if clipped:
@@ -153,7 +163,7 @@ def scale_html(array: NDArray[np.float64], end: float, unit: str) -> str:
     )
 
 
-def _css() -> str:
+def strip_css() -> str:
     """Rules of a strip, all below its own class so that they touch nothing else on the page."""
     light, dark = PALETTES["light"], PALETTES["dark"]
     ink = _pair("color", light.ink, dark.ink)
