@@ -64,7 +64,7 @@ def _layers(shown: pd.DataFrame, metric: str, scheme: Scheme) -> alt.TopLevelMix
     color = alt.Color(
         "when:N",
         scale=alt.Scale(domain=whens, range=shades if len(steps) > 1 else [colors.sequential[6]]),
-        legend=alt.Legend(title="step") if len(steps) > 1 else None,
+        legend=alt.Legend(title="step", symbolOpacity=1) if len(steps) > 1 else None,
     )
     lenses = shown["lens"].unique().tolist()
     dash = alt.StrokeDash(
@@ -77,7 +77,7 @@ def _layers(shown: pd.DataFrame, metric: str, scheme: Scheme) -> alt.TopLevelMix
         "value:Q",
         title=_TITLES.get(metric, metric),
         scale=alt.Scale(type="log") if metric == "rank" else alt.Scale(domain=[0, top or 1]),
-        axis=alt.Axis(grid=True, gridColor=colors.line, tickCount=5),
+        axis=alt.Axis(grid=True, gridColor=colors.line, tickCount=3 if metric == "rank" else 5),
     )
     axis = alt.Axis(values=sorted(shown["layer"].unique().tolist()), format="d")
     base = alt.Chart(shown).encode(
