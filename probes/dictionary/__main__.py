@@ -1,0 +1,5 @@
+"""`python -m probes.dictionary`"""
+
+from probes.dictionary.script import SCRIPT
+
+raise SystemExit(SCRIPT.main())
