@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,10 +16,9 @@ from torch import Tensor
 from interp.errors import InputError, UnsupportedModelError
 from interp.explain.attribution import Cost, write_text
 from interp.explain.baseline import Baseline
-from interp.explain.coalitions import coalition_terms
+from interp.explain.by_term import METHODS, TermScores
 from interp.explain.memory import PeakMemory
 from interp.explain.points import Point
-from interp.explain.quadrature import integrate
 from interp.explain.reading import read_tokens
 from interp.explain.target import Target
 from interp.explain.units import Units, UnitSpec, divide
@@ -41,7 +40,7 @@ class AnswerAttribution:
         values, baseline_values: the log-probability of each token of the answer at the text and
             at the baseline.
         completeness_errors: of each row, as for `Attribution`; None if the method claims none.
-        converged: whether every row is within the method's tolerance.
+        rows_converged: whether each row is within the method's tolerance.
     """
 
     answer: tuple[str, ...]
@@ -56,9 +55,14 @@ class AnswerAttribution:
     method: str
     baseline: str
     completeness_errors: tuple[float, ...] | None
-    converged: bool
+    rows_converged: tuple[bool, ...]
     cost: Cost
     model: Any
+
+    @property
+    def converged(self) -> bool:
+        """Whether every row is within the method's tolerance."""
+        return all(self.rows_converged)
 
     def by(self, units: UnitSpec = "words", answer: UnitSpec = "words") -> AnswerAttribution:
         """The same with tokens put together; signed sums, so every row still adds up.
@@ -92,6 +96,9 @@ class AnswerAttribution:
                 "values": values,
                 "baseline_values": starts,
                 "completeness_errors": errors,
+                "rows_converged": tuple(
+                    all(self.rows_converged[i] for i in group) for group in rows.groups
+                ),
             }
         )
 
@@ -130,7 +137,8 @@ class AnswerAttribution:
         errors, cost = self.completeness_errors, self.cost
         claim = "not claimed by this method" if errors is None else f"{max(errors):.2%} at most"
         if not self.converged:
-            claim += ", above the tolerance: do not rely on the scores"
+            late = [t for t, fine in zip(self.answer, self.rows_converged, strict=True) if not fine]
+            claim += f", above the tolerance for {', '.join(map(repr, late))}: do not rely on those"
         return {
             "target": "log-probability of each token of the answer, in nats",
             "of the whole answer": f"{sum(self.values):.4g}",
@@ -169,8 +177,8 @@ def attribute_answer(
         InputError: an unknown method or option; see `attribute` for the rest.
         UnsupportedModelError: a model that writes no text.
     """
-    if method not in _METHODS:
-        raise InputError(f"A whole answer is explained by {', '.join(_METHODS)}, not {method!r}.")
+    if method not in METHODS:
+        raise InputError(f"A whole answer is explained by {', '.join(METHODS)}, not {method!r}.")
     if model.cfg.shape == "encoder" or not model.cfg.has_vocabulary_head:
         raise UnsupportedModelError("This model writes no text, so it has no answer to explain.")
     baseline = baseline or Baseline.mean()
@@ -181,12 +189,12 @@ def attribute_answer(
         )
         point = Point.read(model, text, target, baseline, inputs or {}, batch_size=batch_size)
         try:
-            scores, complete, converged = _METHODS[method](point, **options)
+            rows: TermScores = METHODS[method](point, **options)
         except TypeError as problem:
             if "unexpected keyword" not in str(problem):
                 raise
             raise InputError(f"{method} does not take these options: {problem}.") from problem
-    found = scores.double().cpu().numpy()
+    found = rows.scores.double().cpu().numpy()
     ids = point.target.tokens
     values = tuple(point.ends[0].tolist())
     starts = tuple(point.ends[1:].mean(0).tolist())
@@ -202,85 +210,11 @@ def attribute_answer(
         baseline_values=starts,
         method=method,
         baseline=baseline.description,
-        completeness_errors=_errors(found, values, starts) if complete else None,
-        converged=converged,
+        completeness_errors=_errors(found, values, starts) if rows.complete else None,
+        rows_converged=rows.converged,
         cost=Cost(point.forwards, point.backwards, time.perf_counter() - started, memory.peak),
         model=model,
     )
-
-
-# -- the methods: point -> scores [term, pos], whether they claim to add up, and whether they do --
-
-
-def _integrated_gradients(
-    point: Point, *, tolerance: float = 0.01, max_evaluations: int = 1500
-) -> tuple[Tensor, bool, bool]:
-    """As `integrated_gradients`, for all terms along one path."""
-    if not 0 < tolerance < 1:
-        raise InputError(f"tolerance is {tolerance}; it must lie between 0 and 1.")
-    ends = point.ends.cpu()
-    size = ends.abs().max()
-    rounding = 16 * torch.finfo(point.embedded.dtype).eps * float(size)
-    total, gap = torch.zeros(ends.shape[1], len(point.embedded), dtype=torch.float64), 0.0
-    allowed = (tolerance * (ends[0] - ends[1:].mean(0)).abs()).clamp(min=rounding)
-    for baseline, start in zip(point.baselines, ends[1:], strict=True):
-        step = point.embedded - baseline
-
-        def evaluate(
-            places: Tensor, baseline: Tensor = baseline, step: Tensor = step
-        ) -> tuple[Tensor, Tensor]:
-            at = baseline + places.to(step)[:, None, None] * step
-            values, gradients = _gradients_of_terms(point, at)
-            return values.double(), (gradients * step).double().sum(-1)
-
-        panels = integrate(evaluate, start, ends[0], allowed, max_evaluations)
-        total += torch.stack([panel.scores for panel in panels]).sum(0)
-        gap += float((sum(panel.gap for panel in panels) / allowed).max())
-    n = len(point.baselines)
-    return total / n, True, gap / n <= 1
-
-
-def _gradient_x_input(point: Point) -> tuple[Tensor, bool, bool]:
-    _, gradients = _gradients_of_terms(point, point.embedded[None])
-    step = point.embedded - point.baselines.mean(0)
-    return (gradients[0] * step).sum(-1), False, True
-
-
-def _leave_one_out(point: Point) -> tuple[Tensor, bool, bool]:
-    n = len(point.units)
-    scores = torch.zeros(point.ends.shape[1], n, dtype=torch.float64)
-    players = point.movable.nonzero()[:, 0].cpu()
-    if len(players):
-        present = torch.ones(len(players), n, dtype=torch.bool)
-        present[torch.arange(len(players)), players] = False
-        scores[:, players] = (point.ends[0].cpu() - coalition_terms(point, present)).T
-    return scores, False, True
-
-
-_METHODS: dict[str, Callable[..., tuple[Tensor, bool, bool]]] = {
-    "integrated_gradients": _integrated_gradients,
-    "gradient_x_input": _gradient_x_input,
-    "leave_one_out": _leave_one_out,
-}
-
-
-def _gradients_of_terms(point: Point, embeddings: Tensor) -> tuple[Tensor, Tensor]:
-    """Terms at embeddings [n, pos, d_model], [n, term], and their gradients
-    [n, term, pos, d_model]: one forward, and a backward for each term."""
-    found, slopes = [], []
-    for chunk in embeddings.split(point.rows):
-        with torch.enable_grad():
-            leaf = chunk.detach().requires_grad_()
-            terms = point.terms(leaf)
-            last = terms.shape[1] - 1
-            gradients = [
-                torch.autograd.grad(terms[:, i].sum(), leaf, retain_graph=i < last)[0]
-                for i in range(last + 1)
-            ]
-        point.backwards += len(chunk) * (last + 1)
-        found.append(terms.detach())
-        slopes.append(torch.stack(gradients, 1))
-    return torch.cat(found), torch.cat(slopes)
 
 
 # -- small things --

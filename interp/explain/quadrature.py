@@ -5,13 +5,16 @@ a gradient was taken, so each part's error is measured, where errors cannot canc
 
 The rule is Clenshaw and Curtis's (1960), whose points nest: a part that is not exact enough keeps
 what was computed when it gets twice as many points, and its halves keep their ends.
+
+Several functions along one path are refined each by itself, as if it were alone: one that is exact
+enough asks for no more. Where functions ask for the same places, they are evaluated together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 import torch
@@ -24,7 +27,10 @@ COARSE, FINE = 8, 16
 
 Evaluate = Callable[[Tensor], tuple[Tensor, Tensor]]
 """Places on the path [n], 0 to 1 -> F there [n], and the shares of dF/d(place), [n, share], which
-add up to it; float64. Of several functions at once, [n, term] and [n, term, share]."""
+add up to it; float64."""
+
+EvaluateTerms = Callable[[Tensor, list[int]], tuple[Tensor, Tensor]]
+"""Places [n] and some functions -> the same of each of them: [n, term] and [n, term, share]."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +38,8 @@ class Panel:
     """A part of the path, with F and its slopes at its points, from the start to the end.
 
     Attributes:
-        values: [point], or of several functions at once [point, term].
-        slopes: [point, share] or [point, term, share].
+        values: [point].
+        slopes: [point, share].
     """
 
     start: float
@@ -43,15 +49,14 @@ class Panel:
 
     @property
     def scores(self) -> Tensor:
-        """Its part of every share, [share] or [term, share]."""
+        """Its part of every share, [share]."""
         _, weights = rule(len(self.values) - 1)
-        scores: Tensor = torch.tensordot(weights.to(self.slopes), self.slopes, 1)
-        return (self.end - self.start) * scores
+        return (self.end - self.start) * (weights.to(self.slopes) @ self.slopes)
 
-    @property
-    def gap(self) -> Tensor:
-        """By how much the shares miss the change of F over this part: [] or [term]."""
-        return (self.scores.sum(-1) - (self.values[-1] - self.values[0])).abs()
+    @cached_property
+    def gap(self) -> float:
+        """By how much the shares miss the change of F over this part."""
+        return abs(float(self.scores.sum() - (self.values[-1] - self.values[0])))
 
 
 @cache
@@ -69,47 +74,100 @@ def rule(intervals: int) -> tuple[Tensor, Tensor]:
 
 
 def integrate(
-    evaluate: Evaluate,
-    start: Tensor | float,
-    end: Tensor | float,
-    allowed: Tensor | float,
-    max_evaluations: int,
+    evaluate: Evaluate, start: float, end: float, allowed: float, max_evaluations: int
 ) -> list[Panel]:
     """Panels that cover the path, fine enough that their gaps add up to `allowed` if they can.
 
     The path is one panel at first. The panels that add up worst are refined, then halved, until
-    what all of them miss, added up without signs, is allowed for every term, or the evaluations
-    are used up.
+    what all of them miss, added up without signs, is allowed, or the evaluations are used up.
 
     Args:
-        start, end: F at the ends of the path, [] or [term].
-        allowed: of each term.
+        start, end: F at the ends of the path.
     """
-    at_start, at_end, limit = (
-        torch.as_tensor(x, dtype=torch.float64, device="cpu") for x in (start, end, allowed)
-    )
+    refining = _refining(start, end, allowed, max_evaluations)
+    try:
+        places = next(refining)
+        while True:
+            values, slopes = evaluate(places)
+            places = refining.send((values.cpu(), slopes.cpu()))
+    except StopIteration as done:
+        panels: list[Panel] = done.value
+        return panels
+
+
+def integrate_terms(
+    evaluate: EvaluateTerms,
+    starts: Sequence[float],
+    ends: Sequence[float],
+    allowed: Sequence[float],
+    max_evaluations: int,
+) -> list[list[Panel]]:
+    """The panels of several functions, of each as `integrate` finds them for it alone.
+
+    Args:
+        max_evaluations: of each.
+    """
+    every = zip(starts, ends, allowed, strict=True)
+    refining = [_refining(*one, max_evaluations) for one in every]
+    wanted = {i: next(one) for i, one in enumerate(refining)}
+    found: list[list[Panel]] = [[] for _ in refining]
+    while wanted:
+        known = _together(evaluate, {i: places.tolist() for i, places in wanted.items()})
+        for i in list(wanted):
+            pairs = [known[i, place] for place in wanted[i].tolist()]
+            values, slopes = (torch.stack(x) for x in zip(*pairs, strict=True))
+            try:
+                wanted[i] = refining[i].send((values, slopes))
+            except StopIteration as done:
+                found[i] = done.value
+                del wanted[i]
+    return found
+
+
+def _together(
+    evaluate: EvaluateTerms, wanted: dict[int, list[float]]
+) -> dict[tuple[int, float], tuple[Tensor, Tensor]]:
+    """What functions want to know at their places: places that the same ones want at once."""
+    wanting: dict[float, list[int]] = {}
+    for i, places in wanted.items():
+        for place in places:
+            wanting.setdefault(place, []).append(i)
+    groups: dict[tuple[int, ...], list[float]] = {}
+    for place, terms in wanting.items():
+        groups.setdefault(tuple(terms), []).append(place)
+    known = {}
+    for some, places in groups.items():
+        at = torch.tensor(places, dtype=torch.float64)
+        values, slopes = (x.cpu() for x in evaluate(at, list(some)))
+        for n, place in enumerate(places):
+            for k, i in enumerate(some):
+                known[i, place] = values[n, k], slopes[n, k]
+    return known
+
+
+def _refining(
+    start: float, end: float, allowed: float, max_evaluations: int
+) -> Generator[Tensor, tuple[Tensor, Tensor], list[Panel]]:
+    """`integrate` of one function: yields places, is sent what is there, and returns panels."""
     points, _ = rule(COARSE)
-    values, slopes = (x.cpu() for x in evaluate(points))
+    values, slopes = yield points
     # Where F was known before is where it is known best: with the rounding that scores add up to.
-    values[0], values[-1] = at_start, at_end
+    values[0], values[-1] = start, end
     panels, used = [Panel(0.0, 1.0, values, slopes)], len(points)
-
-    def excess(some: list[Panel]) -> float:
-        """What the panels miss, in units of what is allowed, by the worst term."""
-        return float((sum(p.gap for p in some) / limit).max()) if some else 0.0
-
-    while excess(panels) > 1:
-        panels.sort(key=lambda panel: excess([panel]))
+    while sum(panel.gap for panel in panels) > allowed:
+        panels.sort(key=lambda panel: panel.gap)
         worst: list[Panel] = []
         # Half of what is allowed stays for the parts that are about to be computed.
-        while panels and excess(panels) > 0.5:
+        while panels and sum(panel.gap for panel in panels) > allowed / 2:
             used += sum(len(places) for places, _ in _missing(panels[-1]))
             if used > max_evaluations:
                 break
             worst.append(panels.pop())
         if not worst:
             break
-        panels += _finer(evaluate, worst)
+        wanted = [_missing(panel) for panel in worst]
+        values, slopes = yield torch.cat([part for parts in wanted for part, _ in parts])
+        panels += _finer(worst, wanted, values, slopes)
     return panels
 
 
@@ -127,11 +185,13 @@ def _missing(panel: Panel) -> list[tuple[Tensor, list[int]]]:
     return [(begin + width / 2 * points[inner], inner) for begin in (panel.start, middle)]
 
 
-def _finer(evaluate: Evaluate, panels: list[Panel]) -> list[Panel]:
-    """The finer versions of panels, evaluated together."""
-    wanted = [_missing(panel) for panel in panels]
-    places = torch.cat([part for parts in wanted for part, _ in parts])
-    values, slopes = (x.cpu() for x in evaluate(places))
+def _finer(
+    panels: list[Panel],
+    wanted: list[list[tuple[Tensor, list[int]]]],
+    values: Tensor,
+    slopes: Tensor,
+) -> list[Panel]:
+    """The finer versions of panels, of what was found at the places that they wanted."""
     finer, at = [], 0
     for panel, parts in zip(panels, wanted, strict=True):
         width = (panel.end - panel.start) / len(parts)

@@ -71,6 +71,32 @@ def test_an_answer_that_stays_leaves_all_to_the_prompt(shape: dict[str, Any]) ->
     assert found.scores[2, 0] != pytest.approx(free.scores[2, 0], abs=1e-4)
 
 
+def test_a_row_is_refined_as_if_it_were_alone() -> None:
+    """However hard the others are: the same points, so the same scores to rounding."""
+    m = model(initializer_range=0.9)
+    matrix = attribute_answer(m, PROMPT, ANSWER)
+    backwards = []
+    for i, token in enumerate(ANSWER):
+        before = torch.tensor([[*PROMPT[0].tolist(), *ANSWER[:i]]])
+        one = attribute(m, before, target=Target.log_prob(token))
+        n, size = before.shape[1], max(map(abs, one.scores))
+        assert matrix.scores[i, :n] == pytest.approx(np.array(one.scores), abs=1e-9 * size)
+        assert matrix.rows_converged[i] == one.converged
+        backwards.append(one.cost.backwards)
+    assert matrix.cost.backwards == sum(backwards)
+    assert len(set(backwards)) > 1  # they are not equally hard
+
+
+def test_rows_that_miss_the_tolerance_are_named() -> None:
+    m = model(initializer_range=0.9)
+    with pytest.warns(UserWarning, match="tokens of the answer"):
+        found = attribute_answer(m, PROMPT, ANSWER, max_evaluations=20)
+    assert not found.converged
+    late = [t for t, fine in zip(found.answer, found.rows_converged, strict=True) if not fine]
+    assert late and all(repr(t) in found.facts()["completeness error"] for t in late)
+    assert found.by(units=[(0, 2)], answer=[(0, 3)]).rows_converged == (False,)
+
+
 def test_each_row_is_complete() -> None:
     found = attribute_answer(model(), PROMPT, ANSWER)
     assert found.converged and found.completeness_errors is not None
@@ -115,6 +141,7 @@ def test_the_frame_and_the_page_hold_the_matrix() -> None:
         ({"answer": []}, "empty"),
         ({"answer": [99]}, "vocabulary"),
         ({"tolerance": 3}, "tolerance"),
+        ({"max_evaluations": 3}, "max_evaluations"),
         ({"steps": 3}, "options"),
         ({"inputs": {"attention_mask": torch.tensor([0, 1, 1, 1])}}, "padding"),
     ],

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from interp import HookedTransformer, InputError, TransformerConfig
 from interp.explain import Baseline, Target, attribute
-from interp.explain.quadrature import COARSE, FINE, Panel, integrate, rule
+from interp.explain.quadrature import COARSE, FINE, Panel, integrate, integrate_terms, rule
 from interp.model.fold import fold
 from interp.tokenizer import Tokenizer
 
@@ -241,7 +241,7 @@ def path(f: Callable[[Tensor], Tensor]) -> tuple[Callable[..., Any], float, floa
 
 
 def gaps(panels: list[Panel]) -> float:
-    return float(sum(panel.gap for panel in panels))
+    return sum(panel.gap for panel in panels)
 
 
 @pytest.mark.parametrize("intervals", [COARSE, FINE])
@@ -288,6 +288,39 @@ def test_no_more_evaluations_than_allowed() -> None:
 
     panels = integrate(counted, start, end, 1e-9, 200)
     assert gaps(panels) > 1e-9 and COARSE < used <= 200
+
+
+def test_functions_together_are_as_each_alone() -> None:
+    """Their panels, to the bit; what several ask for is evaluated once, and nothing else is."""
+    slopes = [1.0, 30.0, 31.0, 300.0]
+    paths = [path(lambda x, k=k: torch.sigmoid(k * (x - 0.3))) for k in slopes]
+    alone, asked = [], set[tuple[int, float]]()
+    for i, (evaluate, start, end) in enumerate(paths):
+
+        def watched(places: Tensor, i: int = i, evaluate: Any = evaluate) -> tuple[Tensor, Tensor]:
+            asked.update((i, place) for place in places.tolist())
+            found: tuple[Tensor, Tensor] = evaluate(places)
+            return found
+
+        alone.append(integrate(watched, start, end, 1e-3, 10_000))
+    pairs: list[tuple[int, float]] = []
+    calls = 0
+
+    def together(places: Tensor, terms: list[int]) -> tuple[Tensor, Tensor]:
+        nonlocal calls
+        calls += 1
+        pairs.extend((i, place) for i in terms for place in places.tolist())
+        each = [paths[i][0](places) for i in terms]
+        values, slopes = (torch.stack(x, 1) for x in zip(*each, strict=True))
+        return values, slopes
+
+    starts, ends = zip(*(one[1:] for one in paths), strict=True)
+    found = integrate_terms(together, starts, ends, [1e-3] * 4, 10_000)
+    for mine, own in zip(found, alone, strict=True):
+        assert [(p.start, p.end) for p in mine] == [(p.start, p.end) for p in own]
+        assert all(torch.equal(p.scores, q.scores) for p, q in zip(mine, own, strict=True))
+    assert len(pairs) == len(set(pairs)) and set(pairs) == asked
+    assert len({len(panels) for panels in found}) > 2 and calls < 20
 
 
 def test_an_encoder_decoder_keeps_its_prefix_when_the_source_is_another_text() -> None:
