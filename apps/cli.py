@@ -28,6 +28,7 @@ COMMANDS = {
     "evaluate": "measure a model on a task",
     "generate": "continue a prompt",
     "explain": "say which tokens a prediction rests on",
+    "harvest": "keep activations of many texts on the disk",
     "probe": "ask a model, or every checkpoint of a run, what it knows and where",
     "explore": "open the explorer in the browser",
 }

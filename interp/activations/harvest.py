@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
 import torch
 
 from interp import __version__
@@ -56,9 +55,9 @@ def harvest(
     ranks = Ranks.here() if ranks is None else ranks
     job = Job(model, plan)
     if (folder / MANIFEST).is_file():
-        found = json.loads((folder / MANIFEST).read_text("utf-8"))
-        refuse_others(folder, found, job.description)
-        return Store.open(folder)
+        store = Store.open(folder)
+        refuse_others(folder, store.about, job.description)
+        return store
     with full_disk_explained(folder):
         journal = Journal(folder, job.description, ranks)
         try:
@@ -169,8 +168,15 @@ class Estimate:
     def __str__(self) -> str:
         return (
             f"{self.rows:,} rows, {size_text(self.n_bytes)} of the {size_text(self.free)} that the "
-            f"disk has left, about {pd.Timedelta(seconds=round(self.seconds))}"
+            f"disk has left, about {self._time}"
         )
+
+    @property
+    def _time(self) -> str:
+        for size, unit in ((3600, "h"), (60, "min")):
+            if self.seconds >= 2 * size:
+                return f"{self.seconds / size:.0f} {unit}"
+        return f"{self.seconds:.0f} s"
 
 
 def estimate(model: LanguageModel, plan: Plan, folder: str | Path) -> Estimate:

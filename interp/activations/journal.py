@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -50,7 +51,7 @@ class Journal:
             self._take_lock()
             path = self.folder / _PLAN
             if path.is_file():
-                refuse_others(folder, json.loads(path.read_text("utf-8")), description)
+                refuse_others(folder, _read_plan(path), description)
             else:
                 with writing(path) as file:
                     json.dump(description, file, indent=1)
@@ -107,7 +108,7 @@ class Journal:
             ) from error
 
 
-def refuse_others(folder: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
+def refuse_others(folder: Path, found: Mapping[str, Any], wanted: dict[str, Any]) -> None:
     """That what a folder holds is what is wanted.
 
     Raises:
@@ -126,6 +127,15 @@ def refuse_others(folder: Path, found: dict[str, Any], wanted: dict[str, Any]) -
         raise StoreError(
             f"{folder} holds activations {what}. Give another folder, or remove this one."
         )
+
+
+def _read_plan(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text("utf-8")))
+    except (ValueError, TypeError) as error:
+        raise LoadError(
+            f"{path} is damaged: {error}. Remove {path.parent.parent} and harvest again."
+        ) from error
 
 
 def _read(path: Path) -> tuple[dict[int, Hashes], Summary]:

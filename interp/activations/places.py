@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from interp.activations.texts import Side
+from interp.data.alignment import Span, align
 from interp.errors import InputError
 
 Ints = NDArray[np.int64]
@@ -64,6 +65,31 @@ class Places:
                 raise InputError(f"Text {i} has nothing but special tokens; leave it out.")
             rows.append([(real[0], real[-1] + 1)])
         return cls.of(rows)
+
+    @classmethod
+    def words(cls, side: Side, spans: Sequence[Sequence[Span]]) -> tuple[Places, Ints]:
+        """A row for each word of each text, over its tokens (see `interp.data.alignment.align`).
+
+        Args:
+            spans: first and last + 1 character of the words of each text.
+
+        Returns:
+            The rows, and which of all words (counted through all texts) each is: a word without a
+            token, because the text was cut before it, has no row.
+
+        Raises:
+            InputError: it is not known where the tokens stand.
+        """
+        if side.offsets is None:
+            raise InputError(
+                "It is not known where the tokens of these texts stand: they were given as ids, or "
+                "the tokenizer is a slow one. Encode them with a fast tokenizer."
+            )
+        if len(spans) != len(side):
+            raise InputError(f"There are words of {len(spans)} texts, and {len(side)} texts.")
+        found = [align(words, row) for words, row in zip(spans, side.offsets, strict=True)]
+        known = [pair is not None for words in found for pair in words]
+        return cls.of([[pair for pair in words if pair] for words in found]), np.flatnonzero(known)
 
     def first(self) -> Places:
         """The first token of each row alone."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -46,6 +47,8 @@ from interp.model.protocol import LanguageModel
 
 MANIFEST, PLACES, TEXTS = "manifest.json", "places.parquet", "texts.parquet"
 MOMENTS = "moments.safetensors"
+
+_SITE = re.compile(r"\w+(\.\w+)*")
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,8 @@ class Store:
             if precision is not None:
                 check_precision(precision)
             weights = str(about["weights"])
+            if n < 1 or not all(_SITE.fullmatch(site) and sites[site] > 0 for site in sites):
+                raise ValueError(f"{n} rows of {sites}")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise LoadError(f"{path} is damaged: {error}. Harvest again.") from error
         store = cls(folder, about, sites, precision)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+
+import pandas as pd
 
 from interp.data.alignment import Span
 from interp.data.conllu import conllu_sentences, joined
@@ -115,6 +117,30 @@ def sentences(rows: Iterable[str], name: str) -> list[Sentence]:
             )
         )
     return out
+
+
+def to_frame(bank: Sequence[Sentence]) -> pd.DataFrame:
+    """A line for each word of each sentence: `document`, `sentence` (counted from 0), `word`
+    (its place in it), `form`, `lemma`, `upos`, `xpos`, `features` (as they are written), `head`
+    (a place, `ROOT` for none) and `deprel`."""
+    rows = [
+        (sentence.document, number, word, *facts)
+        for number, sentence in enumerate(bank)
+        for word, facts in enumerate(
+            zip(
+                sentence.words,
+                sentence.lemmas,
+                sentence.upos,
+                sentence.xpos,
+                ("|".join(f"{k}={v}" for k, v in f.items()) for f in sentence.features),
+                sentence.heads,
+                sentence.deprels,
+                strict=True,
+            )
+        )
+    ]
+    names = "document sentence word form lemma upos xpos features head deprel".split()
+    return pd.DataFrame(rows, columns=names)
 
 
 def _head(row: list[str], number: dict[str, int], where: str) -> int:

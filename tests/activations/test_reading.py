@@ -233,3 +233,17 @@ def test_texts_that_do_not_fit() -> None:
         Texts(Side([[1]]), Side([[1], [2]]))
     with pytest.raises(InputError, match="Text 1 has no token"):
         Texts(Side([[1], []]))
+
+
+def test_words_have_the_tokens_that_say_them() -> None:
+    model = build("decoder", d_vocab=259)
+    model.tokenizer = byte_tokenizer()
+    texts = encode(model, ["a cat", "the very long one " * 2], truncate=True)
+    places, kept = Places.words(texts.source, [[(0, 1), (2, 5)], [(0, 3), (4, 8), (30, 33)]])
+    assert kept.tolist() == [0, 1, 2, 3]  # the last word was cut off
+    assert places.text.tolist() == [0, 0, 1, 1]
+    assert list(zip(places.start, places.stop, strict=True)) == [(1, 2), (3, 6), (1, 4), (5, 9)]
+    with pytest.raises(InputError, match="given as ids"):
+        Places.words(Side([[1]]), [[(0, 1)]])
+    with pytest.raises(InputError, match="words of 1 texts"):
+        Places.words(texts.source, [[]])

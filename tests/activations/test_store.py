@@ -144,6 +144,7 @@ def test_what_is_no_store(tmp_path: Path, model: HookedTransformer) -> None:
         "[]",
         json.dumps({**json.loads(good), "sites": 3}),
         good.replace("float32", "f8"),
+        good.replace("blocks.0", "../blocks"),
     ):
         manifest.write_text(bad, "utf-8")
         with pytest.raises((LoadError, InputError)):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from interp.data.treebank import ROOT, Sentence, open_treebank, read_treebank, sentences
+from interp.data.treebank import ROOT, Sentence, open_treebank, read_treebank, sentences, to_frame
 from interp.errors import ConfigError, InputError, LoadError
 
 FRENCH = """\
@@ -48,6 +48,15 @@ def test_words_of_contractions_and_words_that_are_not_written() -> None:
     assert first.features[0] == {"Gender": "Masc", "Number": "Sing"} and first.features[1] == {}
     assert (first.id, first.document, second.document) == ("s1", "d1", "d1")
     assert second.text == "Oui!" and second.spans == ((0, 3), (3, 4))
+
+
+def test_a_frame_has_a_line_for_each_word() -> None:
+    frame = to_frame(read())
+    assert list(frame["sentence"]) == [0] * 11 + [1] * 2
+    assert list(frame["word"]) == [*range(11), 0, 1]
+    first = frame.iloc[0]
+    assert (first["form"], first["features"], first["head"]) == ("Il", "Gender=Masc|Number=Sing", 2)
+    assert frame["upos"].iloc[5] == "DET" and frame["head"].iloc[2] == ROOT
 
 
 @pytest.mark.parametrize(
