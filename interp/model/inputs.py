@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch._C._functorch import is_functorch_wrapped_tensor
 from torch.compiler import is_compiling
 
 from interp.errors import InputError
@@ -220,15 +221,20 @@ def _check_range(what: str, ids: Tensor, size: int | None) -> None:
 
 def _outside(ids: Tensor, size: int | None) -> int | None:
     """One of the ids that is not in 0 to size - 1, if any is."""
-    # On a GPU the check would wait for the device at every step; there the embedding's own
-    # device-side assertion remains.
-    if is_compiling() or not ids.is_cpu:
+    if _unseen(ids):
         return None
     bounds = ids.aminmax()
     low, high = int(bounds.min), int(bounds.max)
     if low < 0:
         return low
     return high if size is not None and high >= size else None
+
+
+def _unseen(values: Tensor) -> bool:
+    """Whether values cannot be looked at: while compiling, under a transform of `torch.func`, or on
+    a GPU, where a look would wait for the device at every step; there the embedding's own
+    device-side assertion remains."""
+    return is_compiling() or not values.is_cpu or is_functorch_wrapped_tensor(values)
 
 
 def _mask(mask: Any, like: Tensor) -> Tensor | None:
@@ -242,7 +248,7 @@ def _mask(mask: Any, like: Tensor) -> Tensor | None:
             "1 for real tokens and 0 for padding."
         )
     real: Tensor = mask.bool()
-    if not is_compiling() and real.is_cpu and not real.any(1).all():
+    if not _unseen(real) and not real.any(1).all():
         raise InputError("The attention mask hides a whole row; each text needs a real token.")
     return real
 
