@@ -72,7 +72,7 @@ def _map(power: pd.DataFrame, scheme: Scheme) -> alt.TopLevelMixin:
     n = int(power["frequency"].max())
     x = alt.X(
         "moment:N",
-        title="model, by step of training",
+        title=None,
         sort=order,
         axis=alt.Axis(labelAngle=-45, labelOverlap="parity"),
     )

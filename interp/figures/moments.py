@@ -16,9 +16,9 @@ def model_labels(frame: pd.DataFrame, suffix: str = "") -> list[str]:
     runs = list(frame["run" + suffix]) if "run" + suffix in frame else [""] * n
     steps = list(frame["step" + suffix]) if "step" + suffix in frame else [pd.NA] * n
     names = [str(run) for run in runs]
-    moments = ["" if pd.isna(step) else f"{int(step):,}" for step in steps]
+    moments = ["" if pd.isna(step) else f"step {int(step):,}" for step in steps]
     if not any(moments):
         return names
     if len(set(names)) == 1:
         return moments
-    return [f"{name} {moment}".strip() for name, moment in zip(names, moments, strict=True)]
+    return [f"{name}, {moment}".strip(", ") for name, moment in zip(names, moments, strict=True)]

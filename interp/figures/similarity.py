@@ -110,7 +110,7 @@ def _layers(
             labelOverlap="parity",
         )
 
-    title = "model" if several else "blocks passed"
+    title = "layers of each model, in order" if several else "blocks passed"
     base = alt.Chart(cells)
     rect = base.mark_rect().encode(
         x=alt.X("x0:Q", title=title, scale=scale, axis=axis(-45 if several else 0)),
