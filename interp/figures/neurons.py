@@ -109,7 +109,7 @@ def _layers(rows: pd.DataFrame, scheme: Scheme) -> alt.TopLevelMixin:
     half = base.mark_bar(color=colors.sequential[6]).encode(
         x=x("q1"), x2="q3", description="heard:N"
     )
-    middle = base.mark_tick(color=colors.accent, thickness=3, aria=False).encode(x=x("middle"))
+    middle = base.mark_tick(color=colors.paper, thickness=3, aria=False).encode(x=x("middle"))
     dead = base.mark_text(align="left", dx=6, color=colors.muted, aria=False).encode(
         x=alt.value(_WIDTH), text="dead:N"
     )

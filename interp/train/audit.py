@@ -6,18 +6,45 @@ another initialisation or configuration, files that were cut short.
 
 from __future__ import annotations
 
-import hashlib
+import dataclasses
+import itertools
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 import torch
 
 from interp.errors import InterpError
+from interp.model.fingerprint import weights_hash
 
 _INCIDENTAL = {"device", "dtype", "model_name"}
 _JUMP = 5.0  # times as far as the steps around it
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What was seen of one checkpoint.
+
+    Attributes:
+        model_hash: of its weights; None if it cannot be opened.
+        norm: of all weights together; NaN unless they are finite.
+        distance: norm of the difference from the checkpoint before it, of those with finite weights
+            of the same number; NaN for the first.
+        relative: `distance` over the norm of that checkpoint.
+        same_as: the earlier step with the same weights, if there is one.
+        findings: what is wrong, as pairs of a word and a detail; see `audit`.
+    """
+
+    step: int
+    model_hash: str | None = None
+    norm: float = math.nan
+    distance: float = math.nan
+    relative: float = math.nan
+    same_as: int | None = None
+    findings: tuple[tuple[str, str], ...] = ()
 
 
 def audit(
@@ -38,41 +65,73 @@ def audit(
     Returns:
         Columns `step`, `finding`, `detail`; empty if nothing is wrong.
     """
-    found: list[tuple[int, str, str]] = []
+    found = [
+        (seen.step, finding, detail)
+        for seen in trajectory(checkpoints, config)
+        for finding, detail in seen.findings
+    ]
+    return pd.DataFrame(sorted(found), columns=["step", "finding", "detail"])
+
+
+def trajectory(
+    checkpoints: Mapping[int, Callable[[], Any]], config: Mapping[str, Any] | None = None
+) -> list[Checkpoint]:
+    """The way of a training through its weights, a record for each checkpoint; see `audit`."""
+    seen = list(_walk(checkpoints, _comparable(config)))
+    jumps = dict(_jumps(seen))
+    return [
+        dataclasses.replace(one, findings=(*one.findings, ("jump", jumps[one.step])))
+        if one.step in jumps
+        else one
+        for one in seen
+    ]
+
+
+def _walk(
+    checkpoints: Mapping[int, Callable[[], Any]], expected: dict[str, Any]
+) -> Iterator[Checkpoint]:
     known: dict[str, int] = {}
-    moved: list[tuple[int, float]] = []
-    expected = _comparable(config)
-    before: tuple[int, torch.Tensor] | None = None
+    before: torch.Tensor | None = None
     for step, open_checkpoint in checkpoints.items():
         try:
             model = open_checkpoint()
         except InterpError as error:
-            found.append((step, "unreadable", str(error)))
+            yield Checkpoint(step, findings=(("unreadable", str(error)),))
             continue
+        found = []
         cfg = _comparable(model.cfg.to_dict())
         expected = expected or cfg
         wrong = sorted(name for name in cfg if cfg[name] != expected.get(name))
         if wrong:
             detail = ", ".join(f"{n} is {cfg[n]}, not {expected.get(n)}" for n in wrong[:3])
-            found.append((step, "configuration", detail))
+            found.append(("configuration", detail))
+        digest = weights_hash(model)
         flat = torch.cat([p.detach().float().flatten() for p in model.parameters()])
         if not bool(flat.isfinite().all()):
-            found.append((step, "not finite", f"{int((~flat.isfinite()).sum())} weights"))
+            found.append(("not finite", f"{int((~flat.isfinite()).sum())} weights"))
+            yield Checkpoint(step, digest, findings=tuple(found))
             continue
-        digest = hashlib.sha256(flat.numpy().tobytes()).hexdigest()
-        if digest in known:
-            found.append((step, "same weights", f"as at step {known[digest]}"))
+        same_as = known.get(digest)
+        if same_as is not None:
+            found.append(("same weights", f"as at step {same_as}"))
         known.setdefault(digest, step)
-        if before is not None and before[1].shape == flat.shape:
-            # Between neighbours of like distance in steps this changes by small factors only.
-            distance = float((flat - before[1]).norm()) / (step - before[0]) ** 0.5
-            moved.append((step, distance))
-        before = (step, flat)
-    found += [(step, "jump", detail) for step, detail in _jumps(moved)]
-    return pd.DataFrame(sorted(found), columns=["step", "finding", "detail"])
+        distance = relative = math.nan
+        if before is not None and before.shape == flat.shape:
+            distance = float((flat - before).norm())
+            relative = distance / max(float(before.norm()), 1e-30)
+        before = flat
+        norm = float(flat.norm())
+        yield Checkpoint(step, digest, norm, distance, relative, same_as, tuple(found))
 
 
-def _jumps(moved: list[tuple[int, float]]) -> Iterator[tuple[int, str]]:
+def _jumps(seen: list[Checkpoint]) -> Iterator[tuple[int, str]]:
+    finite = [one for one in seen if math.isfinite(one.norm)]
+    # Between neighbours of like distance in steps this changes by small factors only.
+    moved = [
+        (one.step, one.distance / (one.step - earlier.step) ** 0.5)
+        for earlier, one in itertools.pairwise(finite)
+        if math.isfinite(one.distance)
+    ]
     for i, (step, distance) in enumerate(moved):
         around = [d for _, d in moved[max(0, i - 2) : i] + moved[i + 1 : i + 3] if d > 0]
         # The larger of the middle ones: while the rate warms up, steps before are short by nature.
