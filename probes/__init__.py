@@ -9,4 +9,6 @@ ANALYSES: dict[str, str] = {
     "heads": "where each attention head looks, what it copies, and which heads it reads",
     "lens": "what a model would predict if it stopped after each layer: logit and tuned lens",
     "similarity": "how alike the layers of models are: debiased CKA, SVCCA and RSA",
+    "checkpoints": "whether the checkpoints of a run are what they say, and how far weights moved",
+    "neurons": "how often each neuron is active, how strongly, and where most",
 }
