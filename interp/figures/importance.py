@@ -9,7 +9,7 @@ import pandas as pd
 from interp.errors import InputError
 from interp.figures.figure import Figure, finite, require_columns
 from interp.figures.intervals import Values, model_names, rows_chart
-from interp.figures.labels import percent, quoted, visible
+from interp.figures.labels import percent, shorten, visible
 from interp.figures.theme import Scheme
 
 _MASS = Values("part of all importance, over texts that count alike")
@@ -67,6 +67,8 @@ def _finding(cells: pd.DataFrame, groups: list[str]) -> str:
     for group in groups:
         mine = cells[cells["group"] == group].sort_values("value", ascending=False)
         top = mine.head(3)
-        named = ", ".join(f"{quoted(row.label)} ({percent(row.value)})" for row in top.itertuples())
+        named = ", ".join(
+            f"“{shorten(row.label, 40)}” ({percent(row.value)})" for row in top.itertuples()
+        )
         parts.append(f"{group}: of {len(mine):,} units the most importance has {named}.")
     return " ".join(parts)

@@ -166,7 +166,8 @@ def reference_rule(at: float, channel: str, scheme: Scheme) -> alt.Chart:
         .transform_filter("datum.first")
         .mark_rule(color=PALETTES[scheme].muted, strokeDash=[4, 4])
     )
-    return rule.encode(**{channel: alt.datum(at)})
+    placed: alt.Chart = rule.encode(**{channel: alt.datum(at)})
+    return placed
 
 
 def _heard(row: Any, values: Values) -> str:
