@@ -93,7 +93,8 @@ def _panels(
 
     def line(kind: str, color: str, width: float, dash: list[int]) -> alt.Chart:
         marks = base.mark_line(color=color, strokeWidth=width, strokeDash=dash)
-        return marks.transform_filter(alt.datum.kind == kind)
+        chosen: alt.Chart = marks.transform_filter(alt.datum.kind == kind)
+        return chosen
 
     one = "datum.kind == 'attack' && datum.fpr == datum.floor"
     shade = (

@@ -13,10 +13,12 @@ from probes.privacy.extraction import extraction
 from probes.privacy.likelihood import Reading, read
 from probes.privacy.membership import Membership, membership
 from probes.privacy.personal import generate, personal_data
+from probes.privacy.script import SCRIPT
 from probes.privacy.separation import auroc, roc, tpr_at
 from probes.privacy.shadow import Shadows, lira, rmia, train_shadows
 
 __all__ = [
+    "SCRIPT",
     "Bound",
     "Canary",
     "Membership",

@@ -59,14 +59,12 @@ def epsilon_bound(
     if not 0 <= delta < 1:
         raise InputError(f"delta is {delta}; it must be in [0, 1).")
     random = np.random.default_rng(stream_seed("epsilon", seed))
-    first, second = [], []
-    for values in (inside, outside):
-        shuffled = random.permutation(values)
-        first.append(shuffled[: len(values) // 2])
-        second.append(shuffled[len(values) // 2 :])
-    threshold = _best(*first, delta)
-    hits, alarms = (int((values >= threshold).sum()) for values in second)
-    n_in, n_out = map(len, second)
+    inside, outside = random.permutation(inside), random.permutation(outside)
+    half_in, half_out = len(inside) // 2, len(outside) // 2
+    threshold = _best(inside[:half_in], outside[:half_out], delta)
+    hits = int((inside[half_in:] >= threshold).sum())
+    alarms = int((outside[half_out:] >= threshold).sum())
+    n_in, n_out = len(inside) - half_in, len(outside) - half_out
     epsilon = float(_epsilon(hits, n_in, alarms, n_out, delta))
     return Bound(epsilon, threshold, hits / n_in, alarms / n_out, n_in + n_out)
 

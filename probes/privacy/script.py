@@ -144,10 +144,12 @@ def _chart(frame: pd.DataFrame, scheme: Scheme) -> Figure:
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ask", required=True, choices=list(_QUESTIONS), help="the question")
-    file = {"type": Path, "metavar": "FILE"}
-    parser.add_argument("--canaries", **file, help="canaries, as `canaries.save` wrote them")
-    parser.add_argument("--members", **file, help="texts that the model was trained on")
-    parser.add_argument("--others", **file, help="texts of the same kind that it was not")
+    for name, what in (
+        ("canaries", "canaries, as `canaries.save` wrote them"),
+        ("members", "texts that the model was trained on"),
+        ("others", "texts of the same kind that it was not"),
+    ):
+        parser.add_argument(f"--{name}", type=Path, metavar="FILE", help=what)
     parser.add_argument("--reference", metavar="MODEL", help="one that has seen none of them")
     parser.add_argument(
         "--labels", nargs="+", default=(), help="classes, in the order of the outputs"

@@ -44,7 +44,8 @@ class Tree:
     @property
     def is_leaf(self) -> NDArray[np.bool_]:
         """[node], whether a sequence ends there."""
-        return self.start[1:] == self.start[:-1]
+        ends: NDArray[np.bool_] = self.start[1:] == self.start[:-1]
+        return ends
 
     def find(self, tokens: Sequence[int]) -> int:
         """The leaf of a sequence.

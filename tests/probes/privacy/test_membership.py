@@ -60,7 +60,8 @@ def test_nothing_is_found_in_a_model_that_has_seen_nothing() -> None:
 
 
 def test_an_attack_that_words_explain_does_not_count() -> None:
-    texts = [f"{t} in 2019" if m else f"{t} in 2024" for t, m in zip(sentences(60), MEMBER, strict=True)]
+    years = np.where(MEMBER, 2019, 2024)
+    texts = [f"{text} in {year}" for text, year in zip(sentences(60), years, strict=True)]
     scores = {"loss": MEMBER + 0.01 * np.arange(60), BLIND: MEMBER.astype(float)}
     frame = Membership(MEMBER, scores, np.zeros(30)).frame()
     assert value(frame, "loss", "auroc") == 1.0
