@@ -193,7 +193,7 @@ def _announce(said: Estimate, plan: Plan, n: int, out: Path, first: bool) -> Non
     if said.n_bytes * n > said.free:
         raise StoreError(
             f"{out} would take {said.n_bytes * n:,} bytes, and its disk has {said.free:,} left. "
-            "Keep fewer sites or checkpoints, rows of bfloat16 or int8, --pool them, or --rows none."
+            "Keep fewer sites or checkpoints, rows of bfloat16 or int8, or --pool them."
         )
 
 
