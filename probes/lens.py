@@ -115,7 +115,8 @@ def _judged(model: Any, streams: list[Tensor], labels: Tensor, tuned: TunedLens 
                 -log_q.gather(-1, labels[:, None])[:, 0],
                 (logits.argmax(-1) == final.argmax(-1)).to(log_q.dtype),
             ]
-    return torch.stack(told, -1).double().unflatten(-1, (-1, len(METRICS)))
+    judged: Tensor = torch.stack(told, -1).double().unflatten(-1, (-1, len(METRICS)))
+    return judged
 
 
 def _logits(model: Any, stream: Tensor) -> Tensor:

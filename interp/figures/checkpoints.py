@@ -38,7 +38,7 @@ def trajectory_chart(frame: pd.DataFrame, scheme: Scheme = "light") -> Figure:
     return Figure(themed(alt.vconcat(*strips, spacing=24), scheme), _finding(shown), frame)
 
 
-def _strip(part: pd.DataFrame, named: bool, scheme: Scheme) -> alt.LayerChart:
+def _strip(part: pd.DataFrame, named: bool, scheme: Scheme) -> alt.LayerChart | alt.FacetChart:
     colors = PALETTES[scheme]
     part = part.sort_values("step", ignore_index=True)
     steps = [f"{step:,}" for step in part["step"]]
@@ -98,10 +98,9 @@ def _strip(part: pd.DataFrame, named: bool, scheme: Scheme) -> alt.LayerChart:
         words.encode(y=y, text="label:N"),
     ]
     title = str(part["run"].iloc[0]) if named else ""
-    strip: alt.LayerChart = alt.layer(*layers).properties(
+    return alt.layer(*layers).properties(
         width=alt.Step(gap), height=_HEIGHT, title=alt.TitleParams(title, fontSize=13)
     )
-    return strip
 
 
 def _finding(shown: pd.DataFrame) -> str:

@@ -13,7 +13,6 @@ from interp.figures.figure import scored_tokens
 from interp.figures.labels import count, literal, number, quoted
 from interp.figures.strip import PageScheme, color_limit, scale_html, spans_html, strip_css
 
-
 _MEANING = "orange is positive, blue and underlined negative"
 
 

@@ -74,7 +74,9 @@ def _parts(cells: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     return [(", ".join(map(str, names)), part) for names, part in groups]
 
 
-def _panel(part: pd.DataFrame, metric: str, where: str, scheme: Scheme) -> alt.LayerChart:
+def _panel(
+    part: pd.DataFrame, metric: str, where: str, scheme: Scheme
+) -> alt.LayerChart | alt.FacetChart:
     """One score of all heads of a part; `where` is what the part is called, if it must be said."""
     colors = PALETTES[scheme]
     signed = metric in _SIGNED
@@ -126,8 +128,7 @@ def _panel(part: pd.DataFrame, metric: str, where: str, scheme: Scheme) -> alt.L
     )
     title = alt.TitleParams(metric, subtitle=where, offset=6, fontSize=13)
     size = {"width": alt.Step(wide), "height": alt.Step(high)}
-    panel: alt.LayerChart = alt.layer(cells).properties(title=title, **size)
-    return panel
+    return alt.layer(cells).properties(title=title, **size)
 
 
 def _placed(part: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, list[str], list[str]]:
