@@ -139,4 +139,5 @@ def _columns(matrix: Tensor, most: int) -> Tensor:
     """An orthonormal basis of the column space [d, rank], of a matrix [d, k] of a known rank."""
     left, values, _ = torch.linalg.svd(matrix, full_matrices=False)
     rank = int((values > _TOLERANCE * values[:1].clamp(min=1e-300)).sum())
-    return left[:, : min(rank, most)]
+    basis: Tensor = left[:, : min(rank, most)]
+    return basis

@@ -9,6 +9,7 @@ remembered its pairs, or that is new, spreads the power over all frequencies.
 
 from __future__ import annotations
 
+import argparse
 from typing import Any
 
 import pandas as pd
@@ -70,7 +71,8 @@ def spectrum(table: Tensor) -> Tensor:
     power = waves.abs().square().sum(1)
     if len(table) % 2 == 0:  # the last is its own mirror image; all others stand for two
         power[-1] /= 2
-    return power[1:]
+    varying: Tensor = power[1:]
+    return varying
 
 
 def sparsity(power: Tensor, top: int = TOP) -> float:
@@ -79,15 +81,19 @@ def sparsity(power: Tensor, top: int = TOP) -> float:
     return float(strongest.sum() / power.sum())
 
 
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--modulus", type=int, metavar="P", help="by default the number of the model's answers"
+    )
+
+
 SCRIPT = Script(
     name="fourier",
     summary="Whether a model that adds modulo p keeps numbers as angles of a few frequencies.",
     examples="  python -m probes.fourier --run grokking --out fourier.parquet --chart fourier.html",
     measure=lambda model, options: fourier(model, options.modulus),
     chart=lambda frame, scheme: fourier_chart(frame, scheme=scheme),
-    add_arguments=lambda parser: parser.add_argument(
-        "--modulus", type=int, metavar="P", help="by default the number of the model's answers"
-    ),
+    add_arguments=_arguments,
 )
 
 

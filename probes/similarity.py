@@ -164,7 +164,8 @@ def _principal(centred: Tensor) -> Tensor:
         return centred[:, :0]
     share = variance.cumsum(0) / variance.sum()
     kept = int((share < _KEPT).sum()) + 1
-    return centred @ axes[:, :kept] / variance[:kept].sqrt()
+    scores: Tensor = centred @ axes[:, :kept] / variance[:kept].sqrt()
+    return scores
 
 
 def _rsa(values: list[Tensor]) -> Iterator[dict[str, Any]]:

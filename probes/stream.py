@@ -49,7 +49,7 @@ class Stream:
 
 def stream_sites(model: Any) -> dict[str, tuple[str, int]]:
     """Site -> its stack and how many blocks have worked on it, in the order of the forward."""
-    sites = {}
+    sites: dict[str, tuple[str, int]] = {}
     for stack in _stacks(model):
         depth = model.cfg.n_decoder_layers if stack == "decoder" else model.cfg.n_layers
         names = [f"{stack}.0.hook_resid_pre"]

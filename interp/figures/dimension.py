@@ -35,7 +35,7 @@ def dimension_chart(frame: pd.DataFrame, *, scheme: Scheme = "light") -> Figure:
     return Figure(themed(chart, scheme), _finding(frame), frame)
 
 
-def _curves(frame: pd.DataFrame, title: str, scheme: Scheme) -> alt.LayerChart:
+def _curves(frame: pd.DataFrame, title: str, scheme: Scheme) -> alt.LayerChart | alt.FacetChart:
     colors = PALETTES[scheme]
     models = list(dict.fromkeys(frame["model"]))
     stops = colors.sequential[4:]
@@ -76,8 +76,7 @@ def _curves(frame: pd.DataFrame, title: str, scheme: Scheme) -> alt.LayerChart:
             alt.Tooltip("ci_high:Q", title="to", format=".3~g"),
         ],
     )
-    chart: alt.LayerChart = alt.layer(band, line, dots).properties(width=_WIDTH, height=_HEIGHT)
-    return chart
+    return alt.layer(band, line, dots).properties(width=_WIDTH, height=_HEIGHT)
 
 
 def _finding(frame: pd.DataFrame) -> str:

@@ -53,7 +53,7 @@ def _curve(
     scheme: Scheme,
     *,
     named: bool,
-) -> alt.LayerChart:
+) -> alt.LayerChart | alt.FacetChart:
     colors = PALETTES[scheme]
     mine = curves[curves["metric"] == metric].astype({"step": "int64"}).reset_index(drop=True)
     # Checkpoints are dense at first: a logarithm with room for step 0.
@@ -99,8 +99,7 @@ def _curve(
             ],
         )
     )
-    chart: alt.LayerChart = alt.layer(*parts).properties(width=_WIDTH, height=_HEIGHT)
-    return chart
+    return alt.layer(*parts).properties(width=_WIDTH, height=_HEIGHT)
 
 
 def _shown(steps: list[int]) -> list[int]:

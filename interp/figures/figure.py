@@ -33,7 +33,7 @@ class Figure:
 
 
 def themed(
-    chart: alt.LayerChart | alt.FacetChart | alt.VConcatChart,
+    chart: alt.LayerChart | alt.FacetChart | alt.HConcatChart | alt.VConcatChart,
     scheme: Scheme,
     *,
     autosize: Literal["pad", "fit-x"] = "pad",
