@@ -1,13 +1,47 @@
 """The explorer: `streamlit run apps/explorer.py` opens a real model, offline, in the browser.
 
-This script lists the pages; each is a file in `views/`.
+This script draws what all pages share - which model reads which text, and what is looked at - and
+lists the pages; each is a file in `views/`.
 """
 
 from __future__ import annotations
 
 import streamlit as st
 
+from apps.drawing import refuse
+from apps.language import say
+from apps.state import choose_rest, choose_text
+from interp import InterpError
+
 # No page icon: the browser would fetch one from elsewhere, and the explorer works offline.
 st.set_page_config(page_title="interp explorer", layout="wide")
 
-st.navigation([st.Page("views/start.py", title="Start", default=True)], position="hidden").run()
+PAGES = {
+    "start": "Start",
+    "lens": "Predict & lens",
+    "attribution": "Attribution",
+    "attention": "Attention",
+    "intervene": "Intervene",
+}
+page = st.navigation(
+    [
+        st.Page(f"views/{name}.py", title=say(title), url_path=name, default=name == "start")
+        for name, title in PAGES.items()
+    ],
+    position="top",
+)
+with st.sidebar:
+    name, text = choose_text()
+st.title(page.title)
+# What follows imports torch, pandas and Altair. Python reads the imports here, when the browser
+# has already drawn the text.
+body = st.container()
+try:
+    with st.sidebar:
+        choose_rest(name, text)
+except InterpError as error:
+    with body:
+        refuse(say("This text cannot be read."), error)
+    st.stop()
+with body:
+    page.run()

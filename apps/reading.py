@@ -8,9 +8,11 @@ share one without locks. torch is imported when the first model is opened.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
+
+from interp import InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,17 +20,57 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from interp import Attribution, HookedTransformer
+    from interp import Run
 
-TOP = 10  # next-token predictions kept for each position
+TOP = 10  # predictions kept for each position
+ANSWER = 48  # tokens that an encoder-decoder writes at most
+_PATTERNS = {  # what attends to what, by the prefix of its blocks
+    "decoder": {"attention": "blocks.{}.attn"},
+    "encoder": {"attention": "blocks.{}.attn"},
+    "encoder_decoder": {
+        "decoder to source": "decoder.{}.cross_attn",
+        "decoder": "decoder.{}.attn",
+        "encoder": "encoder.{}.attn",
+    },
+}
 
 
 @dataclass(frozen=True)
 class Opened:
     """A model, and the hash of its weights that recipes name it by."""
 
-    model: HookedTransformer
+    name: str
+    model: Any
     weights: str
+
+    @property
+    def heads(self) -> tuple[int, int]:
+        """Layers of the last stack, and heads of each."""
+        cfg = self.model.cfg
+        pair = cfg.shape == "encoder_decoder"
+        return (cfg.n_decoder_layers if pair else cfg.n_layers), cfg.n_heads
+
+
+@dataclass(frozen=True)
+class Passage:
+    """The tokens that a model reads: of an encoder-decoder, the source and what it wrote."""
+
+    ids: tuple[int, ...]
+    source: tuple[int, ...] = ()
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """Arguments of a forward pass, [1, pos] each."""
+        import torch
+
+        last = torch.tensor([self.ids])
+        if not self.source:
+            return {"tokens": last}
+        return {"tokens": torch.tensor([self.source]), "decoder_tokens": last}
+
+    def until(self, position: int) -> Passage:
+        """As far as this position of what is written."""
+        return Passage(self.ids[: position + 1], self.source)
 
 
 @dataclass(frozen=True)
@@ -36,77 +78,131 @@ class Reading:
     """What a model makes of a text.
 
     Attributes:
-        ids: token ids [pos].
-        tokens: their text.
-        predictions: the most probable next tokens after each position: `position`, `place`,
-            `token_id`, `token`, `logit`, `probability`.
-        lens: the logit lens, as `interp.explain.logit_lens` gives it.
-        patterns: attention weights [layer, head, query, key].
+        passage: the token ids.
+        tokens: their text, of what the last stack reads.
+        source_tokens: of an encoder-decoder, of the source.
+        predictions: what is most probable after (or of) each position: `position`, `place`,
+            `token_id`, `token`, `logit`, `probability`. A classifier has one position.
+        outputs: what is predicted: `token` or `class`.
+        lens: the logit lens, as `interp.explain.logit_lens` gives it; None for classes.
+        patterns: by name, attention weights [layer, head, query, key].
     """
 
-    ids: tuple[int, ...]
+    passage: Passage
     tokens: tuple[str, ...]
+    source_tokens: tuple[str, ...]
     predictions: pd.DataFrame
-    lens: pd.DataFrame
-    patterns: NDArray[np.float32]
+    outputs: str
+    lens: pd.DataFrame | None
+    patterns: dict[str, NDArray[np.float32]]
 
 
-@st.cache_resource(max_entries=2, show_spinner=False)
-def open_model(name: str) -> Opened:
-    """A zoo model, opened once for all sessions."""
+@st.cache_resource(max_entries=8, show_spinner=False)
+def open_run(what: str) -> Run | None:
+    """A run with its checkpoints; None for a model that is no run."""
+    from probes.subjects import as_run
+
+    return as_run(what)
+
+
+@st.cache_resource(max_entries=3, show_spinner=False)
+def open_model(name: str, what: str, step: int | None) -> Opened:
+    """A model, or a checkpoint of a run, opened once for all sessions."""
     import torch
 
     import interp
-    from interp.explain import weights_hash
+    from interp.model.fingerprint import weights_hash
 
     # Passes of a small model over a few tokens are too short to share. On a busy machine, threads
     # that waited for one another made integrated gradients eight times slower.
     torch.set_num_threads(1)
-    model = interp.load(name)
-    return Opened(model, weights_hash(model))
+    run = None if step is None else open_run(what)
+    model = interp.load(what) if run is None or step is None else run.load(step)
+    return Opened(name, model, weights_hash(model))
 
 
-def encode(model: HookedTransformer, text: str) -> tuple[int, ...]:
-    """Token ids of a text, with the model's own begin-of-text token.
+@st.cache_resource(max_entries=64, show_spinner=False)
+def encode(_model: Any, weights: str, text: str) -> Passage:
+    """The tokens of a text, and of an encoder-decoder what it writes for it.
 
     Raises:
-        InputError: the text is longer than the model's context.
+        InputError: the text is longer than the model's context, or, for a model without a
+            tokenizer, not numbers of tokens.
     """
-    from interp import InputError
-
-    ids = tuple(model.to_tokens(text, truncate=False)[0].tolist())
-    if len(ids) > model.cfg.n_ctx:
+    if _model.tokenizer is None:
+        ids = _numbers(text, _model.cfg.d_vocab)
+    else:
+        ids = tuple(_model.to_tokens(text, truncate=False)[0].tolist())
+    if len(ids) > _model.cfg.n_ctx:
         raise InputError(
-            f"The text has {len(ids)} tokens; this model reads {model.cfg.n_ctx} at most. Shorten "
+            f"The text has {len(ids)} tokens; this model reads {_model.cfg.n_ctx} at most. Shorten "
             "it."
         )
-    return ids
+    if _model.cfg.shape != "encoder_decoder":
+        return Passage(ids)
+    import torch
+
+    written = _model.generate(
+        torch.tensor([ids]), max_new_tokens=ANSWER, do_sample=False, return_type="tokens"
+    )
+    return Passage(tuple(written[0].tolist()), ids)
+
+
+def _numbers(text: str, d_vocab: int) -> tuple[int, ...]:
+    words = text.split()
+    if not words or not all(word.isdecimal() and int(word) < d_vocab for word in words):
+        raise InputError(
+            f"This model has no tokenizer: write numbers of tokens from 0 to {d_vocab - 1}, with "
+            "spaces between."
+        )
+    return tuple(map(int, words))
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
-def read(_model: HookedTransformer, weights: str, ids: tuple[int, ...]) -> Reading:
-    """One forward pass over a text, and what the page shows of it. Treat the result as frozen."""
+def read(_model: Any, weights: str, passage: Passage) -> Reading:
+    """One forward pass over a text, and what the pages show of it. Treat the result as frozen."""
     import torch
 
     from interp.explain import logit_lens
 
+    words = _model.cfg.has_vocabulary_head
     with torch.no_grad():
-        logits, cache = _model.run_with_cache(torch.tensor([ids]))
-        layers = range(_model.cfg.n_layers)
-        patterns = torch.stack([cache["pattern", layer][0] for layer in layers])
-        lens = logit_lens(_model, cache)
-        predictions = _predictions(_model, logits[0].float())
+        logits, cache = _model.run_with_cache(**passage.inputs)
+        patterns = {
+            name: _stacked(cache, prefix) for name, prefix in _PATTERNS[_model.cfg.shape].items()
+        }
+        lens = logit_lens(_model, cache) if words else None
+        predictions = _predictions(_model, logits[0].float().reshape(-1, logits.shape[-1]))
     return Reading(
-        ids=ids,
-        tokens=tuple(_model.to_str_tokens(torch.tensor(ids))),
+        passage=passage,
+        tokens=token_texts(_model, passage.ids),
+        source_tokens=token_texts(_model, passage.source),
         predictions=predictions,
+        outputs="token" if words else "class",
         lens=lens,
-        patterns=patterns.float().numpy(),
+        patterns=patterns,
     )
 
 
-def _predictions(model: HookedTransformer, logits: Tensor) -> pd.DataFrame:
-    """The most probable next tokens after each position, from logits [pos, d_vocab]."""
+def _stacked(cache: Any, prefix: str) -> NDArray[np.float32]:
+    """The patterns of all layers of a stack, [layer, head, query, key]."""
+    import torch
+
+    found: list[Tensor] = []
+    while f"{prefix.format(len(found))}.hook_pattern" in cache:
+        found.append(cache[f"{prefix.format(len(found))}.hook_pattern"][0])
+    return torch.stack(found).float().numpy()
+
+
+def token_texts(model: Any, ids: tuple[int, ...]) -> tuple[str, ...]:
+    """The text of each token, or its number where there is no tokenizer."""
+    from interp.explain.lens import token_texts
+
+    return tuple(token_texts(model, list(ids)))
+
+
+def _predictions(model: Any, logits: Tensor) -> pd.DataFrame:
+    """The most probable outputs at each position, from logits [pos, output]."""
     import pandas as pd
     import torch
 
@@ -114,26 +210,18 @@ def _predictions(model: HookedTransformer, logits: Tensor) -> pd.DataFrame:
     best = logits.topk(top)
     positions = len(logits)
     ids = best.indices.reshape(-1)
+    if model.cfg.has_vocabulary_head:
+        names = list(token_texts(model, tuple(ids.tolist())))
+    else:
+        known = model.cfg.class_names
+        names = [known[i] if known else f"class {i}" for i in ids.tolist()]
     return pd.DataFrame(
         {
             "position": torch.arange(positions).repeat_interleave(top).numpy(),
             "place": torch.arange(top).repeat(positions).numpy(),
             "token_id": ids.numpy(),
-            "token": model.to_str_tokens(ids),
+            "token": names,
             "logit": best.values.reshape(-1).numpy(),
             "probability": logits.softmax(-1).gather(-1, best.indices).reshape(-1).numpy(),
         }
     )
-
-
-@st.cache_resource(max_entries=256, show_spinner=False)
-def attribute(
-    _model: HookedTransformer, weights: str, ids: tuple[int, ...], token_id: int, method: str
-) -> Attribution:
-    """Why the model gives `token_id` its logit after the last of `ids`."""
-    import torch
-
-    import interp
-
-    target = interp.Target.logit(token_id)
-    return interp.attribute(_model, torch.tensor([ids]), method=method, target=target)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 EXAMPLES = """\
   interp explore
+  interp explore runs/my-run ./my-classifier
   interp explore --port 8600 --headless"""
 
 # The project's own .streamlit/config.toml is not part of an installed package.
@@ -24,6 +25,12 @@ _SAFE = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "models",
+        nargs="*",
+        metavar="MODEL_OR_RUN",
+        help="models to choose from besides the zoo: folders, runs, ids of the hub",
+    )
     parser.add_argument("--port", type=int, default=8501)
     parser.add_argument("--headless", action="store_true", help="open no browser window")
 
@@ -38,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     own = (("server.port", str(options.port)), ("server.headless", str(options.headless).lower()))
     for name, value in (*_SAFE, *own):
         command += [f"--{name}", value]
-    cli.main(command, standalone_mode=False)
+    cli.main([*command, "--", *options.models], standalone_mode=False)
     return 0
 
 

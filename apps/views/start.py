@@ -1,45 +1,106 @@
-"""The first page: a text goes in, and everything the explorer can say of it comes out."""
+"""Start: what the model says, which words made it say so, and what to look at next."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import streamlit as st
 
+from apps.drawing import chart, refuse, scheme, words_and_table
+from apps.language import say
+from apps.results import attribution
+from apps.state import State, current
 from interp import InterpError
-
-MODEL = "stories"
-TEXT = "Once upon a time there was a little girl who lived in a house near the forest. One day the"
-
-
-def start_over() -> None:
-    """A new text starts at its last token, which is known once the text is encoded."""
-    st.session_state["new_text"] = True
+from interp.figures.labels import count, literal, number, percent
+from interp.figures.lens import prediction_chart
+from interp.figures.strip import strip_finding, token_strip_html
 
 
-st.title("Look inside a language model")
-with st.form("prompt", border=False):
-    text = st.text_area(
-        "Text for the model to continue",
-        TEXT,
-        max_chars=2_000,
-        height=90,
-        key="text",
-        bind="query-params",
+def show(state: State) -> None:
+    """The whole page."""
+    _model(state)
+    left, right = st.columns((5, 6), gap="large")
+    with left:
+        _prediction(state)
+    with right:
+        _why(state)
+
+
+def _model(state: State) -> None:
+    cfg, (layers, heads) = state.opened.model.cfg, state.opened.heads
+    st.text(
+        f"{state.opened.name}: {count(layers, 'layer')} of {count(heads, 'head')}, weights "
+        f"{state.opened.weights[:12]}. {count(len(state.reading.tokens), 'token')} of at most "
+        f"{cfg.n_ctx}. " + say("All is computed on this machine.")
     )
-    st.form_submit_button("Read it", type="primary", on_click=start_over)
+    if state.reading.source_tokens:
+        st.subheader(say("What it writes"))
+        model = state.opened.model
+        st.code(literal(model.to_string(list(state.reading.passage.ids))), language=None)
 
-# What follows imports torch, pandas and Altair. Python reads the import here, when the browser
-# has already drawn the form.
-panels = st.container()
-with panels, st.spinner("Opening the model"):
-    from apps.panels import refuse, show_reading
-    from apps.reading import encode, open_model, read
 
+def _prediction(state: State) -> None:
+    if state.reading.outputs == "class":
+        st.subheader(say("What it says"))
+    else:
+        st.subheader(say("What comes next"))
+    guesses = state.guesses
+    figure = prediction_chart(
+        guesses[["token", "probability", "logit"]],
+        scheme=scheme(),
+        chosen=state.place,
+        what="class" if state.reading.outputs == "class" else "next token",
+    )
+
+    def pick(point: Mapping[str, Any]) -> None:
+        st.session_state["token"] = int(point["place"])
+
+    chart(
+        figure,
+        "predictions",
+        state.reading.passage,
+        state.at,
+        width="stretch",
+        pick=("prediction", pick),
+    )
+
+
+def _why(state: State) -> None:
+    st.subheader(say("Why"))
     try:
-        opened = open_model(MODEL)
-        ids = encode(opened.model, text)
-        reading = read(opened.model, opened.weights, ids)
+        with st.spinner(say("Explaining"), show_time=True):
+            found, fresh = attribution(state, state.method)
     except InterpError as error:
-        refuse("This text cannot be read.", error)
-        st.stop()
-with panels:
-    show_reading(opened, reading)
+        refuse(say("This prediction cannot be explained by this method."), error)
+        return
+    cost = found.cost
+    missed = found.completeness_error
+    st.html(
+        token_strip_html(
+            found.tokens,
+            found.scores,
+            title=f"{state.method.replace('_', ' ')}: {state.question()}",
+            caption=f"{found.target}: {number(found.value)}; with {found.baseline}, it is "
+            f"{number(found.baseline_value)}. Completeness error: "
+            f"{'not claimed' if missed is None else percent(missed)}. Cost: {cost.forwards} "
+            f"forwards, {cost.backwards} backwards, {cost.seconds:.2f} s, "
+            f"{'computed now' if fresh else 'computed before'}.",
+            scheme=scheme(),
+        )
+    )
+    if not found.converged:
+        st.warning(
+            say("The scores miss their sum by more than the method tolerates. Do not rely on them.")
+        )
+    words_and_table(strip_finding(found.tokens, found.scores), found.to_frame(), "why_table")
+    st.subheader(say("What to look at next"))
+    st.page_link(
+        "views/attribution.py", label=say("Can I trust that? Other methods, and checks of each")
+    )
+    st.page_link("views/lens.py", label=say("Where in the model is it decided? Layer by layer"))
+    st.page_link("views/attention.py", label=say("Which head reads that word?"))
+    st.page_link("views/intervene.py", label=say("What if? Change a word, or switch a head off"))
+
+
+show(current())

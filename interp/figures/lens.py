@@ -213,9 +213,13 @@ def _lens_finding(frame: pd.DataFrame, layers: list[int]) -> str:
 
 
 def prediction_chart(
-    frame: pd.DataFrame, *, scheme: Scheme = "light", chosen: int | None = None
+    frame: pd.DataFrame,
+    *,
+    scheme: Scheme = "light",
+    chosen: int | None = None,
+    what: str = "next token",
 ) -> Figure:
-    """Bars of next-token probabilities, the most probable on top.
+    """Bars of probabilities of the next token (or of classes), the most probable on top.
 
     A click selects: `selection_point(name="prediction", fields=["place"])`, where `place` is the
     row's rank in this frame from 0.
@@ -224,6 +228,7 @@ def prediction_chart(
         frame: a row for each token with `token` and `probability`; further columns stay in the
             table twin.
         chosen: the place whose bar is marked as the one being explained.
+        what: is predicted, for the sentence that states the finding.
 
     Raises:
         InputError: columns are missing, a probability is not in 0 to 1, or there is no such place.
@@ -254,7 +259,7 @@ def prediction_chart(
     )
     chart = _bars(bars, [shorten(label, 24) for label in labels], scheme)
     first = f"{quoted(frame['token'][0])} with {percent(frame['probability'][0])}"
-    finding = f"The most probable next token is {first}"
+    finding = f"The most probable {what} is {first}"
     if len(frame) > 1:
         finding += f", then {quoted(frame['token'][1])} with {percent(frame['probability'][1])}"
         share = percent(min(float(frame["probability"].sum()), 1.0))

@@ -1,0 +1,74 @@
+"""How pages draw: a chart with its sentence and its table, and refusals in plain words.
+
+Every clickable mark has a widget that does the same, for the keyboard and for permalinks: a click
+only sets that widget. Token text reaches a page as chart text, plain text or escaped HTML, never as
+Markdown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Literal
+
+import streamlit as st
+
+from apps.language import say
+from interp.figures.labels import literal, visible
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from interp import InterpError
+    from interp.figures.figure import Figure
+    from interp.figures.theme import Scheme
+
+
+def scheme() -> Scheme:
+    """The colour scheme that the reader sees."""
+    return "dark" if st.context.theme.type == "dark" else "light"
+
+
+def refuse(what: str, error: InterpError) -> None:
+    """Say what cannot be done, and why; the reason may quote the text, so it is no Markdown."""
+    st.error(what, icon=":material/error:")
+    st.text(literal(str(error)))
+
+
+def chart(
+    figure: Figure,
+    name: str,
+    *recipe: object,
+    width: Literal["content", "stretch"] = "content",
+    pick: tuple[str, Callable[[Mapping[str, Any]], None]] | None = None,
+) -> None:
+    """A chart, the sentence that it states, and its table, once opened.
+
+    Args:
+        name: of the chart on its page.
+        recipe: what it shows; a selection does not outlive it.
+        pick: name of the chart's selection, and what a click on a mark does.
+    """
+    key = f"{name}-{sha256(repr(recipe).encode()).hexdigest()[:12]}"
+    picking: dict[str, Any] = {}
+    if pick is not None:
+        selection, act = pick
+
+        def on_select() -> None:
+            for point in st.session_state[key].selection[selection]:
+                act(point)
+
+        picking = {"on_select": on_select}
+    with st.container(key=name):
+        st.altair_chart(figure.chart, theme=None, width=width, alt=figure.alt, key=key, **picking)
+    words_and_table(figure.alt, figure.frame, f"{name}_table")
+
+
+def words_and_table(finding: str, frame: pd.DataFrame, key: str) -> None:
+    """The sentence that a picture states, and the table that it was drawn from, once opened."""
+    st.text(literal(finding))
+    table = st.expander(say("As a table"), key=key, on_change="rerun")
+    if table.open:
+        texts = [name for name in frame.columns if frame[name].dtype.kind not in "iuf"]
+        shown = frame.assign(**{name: frame[name].astype(str).map(visible) for name in texts})
+        table.dataframe(shown, hide_index=True)

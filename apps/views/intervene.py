@@ -1,0 +1,117 @@
+"""Intervene: change a word and see which part of the model carries the difference, or switch a head
+off and see what becomes of the prediction."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from apps.drawing import chart, refuse, scheme
+from apps.language import say
+from apps.reading import Passage, encode, token_texts
+from apps.results import goal, patched, without_head
+from apps.state import State, current
+from interp import InterpError
+from interp.figures.change import change_chart
+from interp.figures.labels import literal, number, shorten, visible
+from interp.figures.patching import patch_chart
+
+_KINDS = {
+    "resid_pre": "the stream before each layer",
+    "attn_out": "what attention adds",
+    "mlp_out": "what the feed-forward layer adds",
+    "z": "what each head writes",
+}
+
+
+def show(state: State) -> None:
+    """The whole page."""
+    change, off = st.tabs(
+        [say("Change a word"), say("Switch a head off")],
+        key="intervention",
+        on_change="rerun",
+        bind="query-params",
+    )
+    if change.open:
+        with change:
+            _change(state)
+    if off.open:
+        with off:
+            _off(state)
+
+
+def _change(state: State) -> None:
+    st.markdown(
+        say(
+            "The model reads a second text, in which one token is another. Then each part of the "
+            "first run is put into the second, alone: where the prediction comes back, there the "
+            "model keeps what it needs of that token."
+        )
+    )
+    passage = state.passage
+    read = passage.source or passage.ids
+    texts = token_texts(state.opened.model, read)
+    one, two, three = st.columns([2, 2, 2], vertical_alignment="bottom")
+    place = one.selectbox(
+        say("Replace the token"),
+        range(len(read)),
+        index=max(0, len(read) // 2),
+        format_func=lambda i: f"{i} {shorten(visible(texts[i]), 30)}",
+        key="replace",
+        bind="query-params",
+    )
+    other = two.text_input(
+        say("by (one token, spaces count)"), key="by", max_chars=100, bind="query-params"
+    )
+    kind = three.selectbox(
+        say("Put back"), _KINDS, format_func=lambda kind: say(_KINDS[kind]), key="put"
+    )
+    if not other:
+        st.info(say("Write a token to put in its place."))
+        return
+    try:
+        changed = _replaced(state, passage, read, place, other)
+        with st.spinner(say("Patching"), show_time=True):
+            opened = state.opened
+            found = patched(opened, opened.weights, passage, changed, kind, goal(state))
+    except InterpError as error:
+        refuse(say("This change cannot be traced."), error)
+        return
+    st.text(
+        literal(
+            f"{found.metric}: {number(found.clean)} on the first text, "
+            f"{number(found.corrupted)} on the second. {found.forwards} forwards."
+        )
+    )
+    chart(patch_chart(found.to_frame(), scheme=scheme()), "patches")
+
+
+def _replaced(
+    state: State, passage: Passage, read: tuple[int, ...], place: int, other: str
+) -> Passage:
+    """The passage with one token replaced by what the reader wrote."""
+    model = state.opened.model
+    if model.tokenizer is None:
+        (token,) = encode(model, state.opened.weights, other).ids[:1]
+    else:
+        token = int(model.to_single_token(other))
+    ids = (*read[:place], token, *read[place + 1 :])
+    return Passage(passage.ids, ids) if passage.source else Passage(ids)
+
+
+def _off(state: State) -> None:
+    st.markdown(
+        say(
+            "The head that the sidebar names writes nothing, at any position. Filled dots are the "
+            "probabilities without it, open ones with it."
+        )
+    )
+    opened = state.opened
+    with st.spinner(say("Running without the head")):
+        found = without_head(
+            opened, opened.weights, state.passage, state.layer, state.head, goal(state)
+        )
+    st.text(f"{say('Layer')} {state.layer}, {say('head')} {state.head}")
+    chart(change_chart(found, scheme=scheme()), "without_head")
+
+
+show(current())
