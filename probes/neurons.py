@@ -22,30 +22,14 @@ from torch import Tensor
 
 from interp.data.examples import Examples
 from interp.errors import InputError, UnsupportedModelError
-from interp.explain.inside.readout import linear_head
-from interp.explain.lens import token_texts
 from interp.figures.neurons import density_chart
-from interp.model.transformer import HookedTransformer
+from probes.contexts import Context, Extremes, best_of, context, extremes_of
+from probes.directions import head_of, promoted
 from probes.frames import tidy
-from probes.head_weights import as_read
 from probes.passages import add_text_arguments, batches, read_by, read_texts
 from probes.script import Script
 
 _POINT = re.compile(r"(\w+)\.(\d+)\.mlp\.hook_post")
-
-
-@dataclass(frozen=True)
-class Extremes:
-    """The texts in which neurons respond most, one place in each, the strongest first.
-
-    Attributes:
-        value: [neuron, k]; -inf (or inf, of the lowest) where there were fewer texts.
-        text, position: of each, [neuron, k].
-    """
-
-    value: Tensor
-    text: Tensor
-    position: Tensor
 
 
 @dataclass(frozen=True)
@@ -154,10 +138,9 @@ class _Tally:
         self.sums = sums if self.sums is None else self.sums + sums
         self.n = self.n + real.sum().cpu()
         for side, sign in enumerate((1, -1) if self.two_sided else (1,)):
-            hidden = (sign * acts).masked_fill(~real[..., None], -torch.inf)
-            value, position = hidden.max(1)  # [row, neuron]: of each text its one strongest place
-            new = Extremes(value.T, texts.expand(value.shape[1], -1), position.T)
-            self.best[side] = _best(self.best[side], new, self.k)
+            self.best[side] = best_of(
+                self.best[side], extremes_of(sign * acts, real, texts), self.k
+            )
 
     def done(self, site: str, layer: int) -> Neurons:
         assert self.sums is not None
@@ -173,42 +156,7 @@ class _Tally:
         return Neurons(site, layer, high, low, int(self.n), total, std, above)
 
 
-def _best(old: Extremes | None, new: Extremes, k: int) -> Extremes:
-    """The k largest of both; of equal ones the text that comes first in the data."""
-    parts = [part for part in (old, new) if part is not None]
-    value, text, position = (
-        torch.cat([getattr(part, name) for part in parts], 1)
-        for name in ("value", "text", "position")
-    )
-    by_text = text.argsort(1)
-    order = value.gather(1, by_text).argsort(dim=1, descending=True, stable=True)[:, :k]
-    kept = by_text.gather(1, order)
-    return Extremes(value.gather(1, kept), text.gather(1, kept), position.gather(1, kept))
-
-
 # -- one neuron ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Context:
-    """A neuron on the tokens around a place where it responds.
-
-    Attributes:
-        text: which of the texts it is.
-        position: of the place, counted from the start of `tokens`.
-        tokens: texts of the tokens.
-        activations: one for each.
-    """
-
-    text: int
-    position: int
-    tokens: list[str]
-    activations: list[float]
-
-    @property
-    def value(self) -> float:
-        """The activation at the place."""
-        return self.activations[self.position]
 
 
 @torch.no_grad()
@@ -249,19 +197,19 @@ def contexts(
     batch = examples.collate(texts).to(model.W_E.device)
     _, cache = model.run_with_cache(**batch.inputs, names_filter=[name])
     ids, real = read_by(stack, batch)
-    found = []
-    for row, (text, place) in enumerate(zip(texts, places, strict=True)):
-        kept = real[row].nonzero()[:, 0]
-        kept = kept[(kept >= place - before) & (kept <= place + after)]
-        found.append(
-            Context(
-                text,
-                int((kept < place).sum()),
-                token_texts(model, ids[row, kept].tolist()),
-                cache[name][row, kept, neuron].tolist(),
-            )
+    return [
+        context(
+            model,
+            ids[row],
+            real[row],
+            cache[name][row, :, neuron],
+            text=text,
+            place=place,
+            before=before,
+            after=after,
         )
-    return found
+        for row, (text, place) in enumerate(zip(texts, places, strict=True))
+    ]
 
 
 @torch.no_grad()
@@ -286,11 +234,7 @@ def writes(
         UnsupportedModelError: the stream is not read by one linear map.
         InputError: no such layer or neuron.
     """
-    if not isinstance(model, HookedTransformer) or model.cfg.head != "lm" or _post_norm(model):
-        raise UnsupportedModelError(
-            "What a neuron writes is read off the weights of a pre-norm HookedTransformer whose "
-            "head predicts tokens by one linear map."
-        )
+    head_of(model)  # refuses a model without one
     blocks: Any = model.stack(model.last_stack).blocks
     if not 0 <= layer < len(blocks) or blocks[layer].mlp is None:
         raise InputError(f"There is no feed-forward layer {layer} in {model.last_stack}.")
@@ -299,35 +243,9 @@ def writes(
     wrong = [i for i in which if not 0 <= i < len(W_out)]
     if wrong:
         raise InputError(f"There is no neuron {wrong[0]}; the layer has {len(W_out)}.")
-    rows, _ = linear_head(model)
-    read = as_read(rows.T, model.stack(model.last_stack).ln_final)
-    read = read - read.mean(1, keepdim=True)
-    frames = []
-    for part in torch.tensor(which).split(256):
-        logits = W_out[part] @ read
-        for side, sign in (("promoted", 1), ("suppressed", -1)):
-            value, token = (sign * logits).topk(min(most, logits.shape[1]))
-            n = value.shape[1]
-            frames.append(
-                pd.DataFrame(
-                    {
-                        "neuron": np.repeat(part.numpy(), n),
-                        "side": side,
-                        "rank": np.tile(np.arange(1, n + 1), len(part)),
-                        "token_id": token.flatten().tolist(),
-                        "value": (sign * value).flatten().tolist(),
-                    }
-                )
-            )
-    frame = pd.concat(frames, ignore_index=True).sort_values(
-        ["neuron", "side", "rank"], kind="stable", ignore_index=True
-    )
-    frame["token"] = token_texts(model, frame["token_id"].tolist())
+    frame = promoted(model, W_out[which], most=most)
+    frame["neuron"] = np.array(which)[frame.pop("direction")]
     return tidy(frame, site=f"{model.last_stack}.mlp", layer=layer, metric="logit")
-
-
-def _post_norm(model: HookedTransformer) -> bool:
-    return model.cfg.norm_position == "post"
 
 
 # -- the script ----------------------------------------------------------------------------------
