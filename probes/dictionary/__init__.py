@@ -7,6 +7,7 @@ dictionaries with SAELens and sparsify. As a script: `python -m probes.dictionar
 
 from __future__ import annotations
 
+from probes.dictionary.card import Card, card, strongest
 from probes.dictionary.coder import Coder
 from probes.dictionary.exchange import load, save, save_sparsify
 from probes.dictionary.metrics import Fit, evaluate, fit_of_rows
@@ -17,14 +18,17 @@ from probes.dictionary.training import train
 
 __all__ = [
     "SCRIPT",
+    "Card",
     "Coder",
     "Fit",
     "ModelRows",
     "Settings",
+    "card",
     "evaluate",
     "fit_of_rows",
     "load",
     "save",
     "save_sparsify",
+    "strongest",
     "train",
 ]

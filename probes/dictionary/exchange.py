@@ -161,6 +161,7 @@ def _from_saelens(config: dict[str, Any], tensors: Mapping[str, Tensor]) -> dict
     _refuse(config, "activation_fn", ("relu", "topk", None))
     decides = _ARCHITECTURES[architecture]
     W_enc, W_dec = tensors["W_enc"], tensors["W_dec"]
+    _check_vectors(tensors, W_enc.shape[-1])
     k = threshold = None
     if decides == "gates":
         scale = tensors["r_mag"].exp()
@@ -198,6 +199,7 @@ def _from_sparsify(config: dict[str, Any], tensors: Mapping[str, Tensor]) -> dic
     _refuse(config, "activation", ("topk", None))
     _refuse(config, "skip_connection", (False, None))
     W_enc, b_enc = tensors["encoder.weight"].t(), tensors["encoder.bias"]
+    _check_vectors(tensors, W_enc.shape[-1])
     if not config.get("transcode"):
         b_enc = b_enc - tensors["b_dec"] @ W_enc
     if config.get("d_in", len(W_enc)) != len(W_enc):
@@ -208,6 +210,15 @@ def _from_sparsify(config: dict[str, Any], tensors: Mapping[str, Tensor]) -> dic
         **{"k": _whole(config, "k"), "site": config.get("hookpoint")},
         "target": config.get("hookpoint_out"),
     }
+
+
+def _check_vectors(tensors: Mapping[str, Tensor], latents: int) -> None:
+    """That what belongs to latents has a value for each, and is not spread over them silently."""
+    for name in ("b_enc", "encoder.bias", "threshold", "b_gate", "b_mag", "r_mag"):
+        if name in tensors and tuple(tensors[name].shape) != (latents,):
+            raise LoadError(
+                f"{name} has shape {list(tensors[name].shape)}; there are {latents} latents."
+            )
 
 
 def _refuse(config: dict[str, Any], name: str, known: tuple[Any, ...]) -> None:

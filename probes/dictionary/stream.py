@@ -76,10 +76,9 @@ class ModelRows:
         if not self.counts.any():
             raise InputError("The texts hold special tokens only: there is nothing to read.")
 
-    @property
-    def steps_per_epoch(self) -> int:
-        """Steps of the first epoch; others may have one more or less a buffer."""
-        return sum(self._steps(chosen) for chosen in self._buffers(0))
+    def steps_of(self, epoch: int) -> int:
+        """Batches of an epoch; others may have a few more or less, as their buffers are others."""
+        return sum(self._steps(chosen) for chosen in self._buffers(epoch))
 
     def __iter__(self) -> Iterator[Tensor | tuple[Tensor, Tensor]]:
         return self.since(0)
