@@ -78,6 +78,8 @@ class Result:
 def race(contest: Contest, rounds: int) -> Result:
     """Both in turn, round after round."""
     ours, theirs = list[float](), list[float]()
+    if contest.prepare is not None:
+        contest.prepare()
     contest.ours()  # the first call of each loads code; theirs is slow enough not to show it
     for _ in range(rounds):
         mine, seconds, my_bytes = _timed(contest.ours)

@@ -118,7 +118,7 @@ def _integrated(
         path = _Path(point, tuple(points), baseline, point.embedded - baseline, shapes)
         panels = integrate(path, value, point.value, allowed, max_evaluations // paths)
         total = total + torch.stack([panel.scores for panel in panels]).sum(0) / paths
-        gap += float(sum(panel.gap for panel in panels)) / paths
+        gap += sum(panel.gap for panel in panels) / paths
     parts = total[:-1].split([shape.numel() for shape in shapes.values()])
     named = zip(shapes, parts, strict=True)
     return {name: part.view(shapes[name]) for name, part in named}, gap

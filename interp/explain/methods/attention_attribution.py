@@ -93,7 +93,7 @@ def attention_attribution_maps(
         total = torch.stack([panel.scores for panel in panels]).sum(0)
         shares[site.name] = total.view_as(pattern)
         differences[site.name] = torch.tensor(difference, dtype=torch.float64)
-        if float(sum(panel.gap for panel in panels)) > allowed:
+        if sum(panel.gap for panel in panels) > allowed:
             late.append(site.name.removesuffix(".hook_pattern"))
     if late:
         warnings.warn(

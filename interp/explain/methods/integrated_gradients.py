@@ -54,7 +54,7 @@ def integrated_gradients(
 
         panels = integrate(evaluate, value, point.value, allowed, max_evaluations // paths)
         scores += torch.stack([panel.scores for panel in panels]).sum(0) / paths
-        gap += float(sum(panel.gap for panel in panels)) / paths
+        gap += sum(panel.gap for panel in panels) / paths
     converged = gap <= allowed
     if not converged:
         warnings.warn(
