@@ -10,7 +10,15 @@ from tests.test_readme import blocks
 
 
 @pytest.mark.parametrize(
-    "page", ["behaviour.md", "explaining.md", "harvesting.md", "inside.md", "privacy.md"]
+    "page",
+    [
+        "behaviour.md",
+        "explaining.md",
+        "geometry.md",
+        "harvesting.md",
+        "inside.md",
+        "privacy.md",
+    ],
 )
 def test_the_python_of_a_page_runs(
     page: str, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
