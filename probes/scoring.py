@@ -28,6 +28,7 @@ from interp.data.batch import IGNORED
 from interp.data.encoding import literal, pad_id, role_id
 from interp.data.examples import padded
 from interp.errors import ConfigError, InputError
+from interp.explain.reading import refuse_dropout
 from interp.train.tasks.language_modelling import windows
 from interp.train.tasks.task import by_length
 
@@ -168,13 +169,7 @@ def _sources(
             f"The model has the head {model.cfg.head!r} and predicts no tokens; give a language "
             "model."
         )
-    if model.training and any(
-        isinstance(module, torch.nn.Dropout) and module.p for module in model.modules()
-    ):
-        raise InputError(
-            "The model is in training mode and drops activations at random, so that equal texts "
-            "would differ. Call model.eval() first."
-        )
+    refuse_dropout(model)
     if isinstance(texts, str):
         raise InputError("The texts are one string; give a list.")
     if (model.cfg.shape == "encoder_decoder") != (sources is not None):

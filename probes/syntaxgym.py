@@ -240,8 +240,7 @@ def _regions(condition: Condition, scored: Scored) -> Floats:
     starts = np.cumsum([0, *lengths[:-1]]).tolist()
     owner = np.array(filled)[owners(_text(condition), scored.spans, starts)]
     nats = -np.nan_to_num(scored.log_probs)
-    total: Floats = np.bincount(owner, nats, len(condition.regions)) * BITS
-    return total
+    return np.bincount(owner, nats, len(condition.regions)).astype(np.float64) * BITS
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:

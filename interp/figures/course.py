@@ -79,7 +79,7 @@ def course_chart(
         ),
     ]
     if values.reference is not None:
-        layers.insert(1, reference_rule(values.reference, "y", scheme))
+        layers.insert(1, reference_rule(alt.YDatum(values.reference, scale=scale), scheme))
     width, height = _ALONE if len(parts) == 1 else _PANEL
     chart = alt.layer(*layers, data=data).properties(width=width, height=height)
     if len(parts) == 1:
@@ -89,7 +89,7 @@ def course_chart(
         labelColor=colors.ink,
     )  # fmt: skip
     panels = chart.facet(
-        alt.Facet("part:N", sort=parts, header=heading), columns=_COLUMNS, spacing=16
+        alt.Facet("part:N", sort=parts, header=heading), columns=_COLUMNS, spacing=26
     )
     title = chart_title(f"{values.title[:1].upper()}{values.title[1:]}. {note}", scheme)
     return themed(panels.properties(title=title), scheme)

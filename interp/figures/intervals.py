@@ -142,8 +142,8 @@ def rows_chart(
         ),
     ]
     if values.reference is not None:
-        layers.insert(0, reference_rule(values.reference, "x", scheme))
-    row = _ROW * max(1.0, 0.7 * len(groups))
+        layers.insert(0, reference_rule(alt.XDatum(values.reference, scale=scale), scheme))
+    row = _ROW * max(1.0, 0.5 + 0.35 * len(groups))
     chart = alt.layer(*layers, data=data).properties(
         width=_WIDTH, height=alt.Step(row, **{"for": "position"})
     )
@@ -159,14 +159,14 @@ def rows_chart(
     return themed(chart.properties(title=chart_title(note, scheme)), scheme)
 
 
-def reference_rule(at: float, channel: str, scheme: Scheme) -> alt.Chart:
+def reference_rule(at: alt.XDatum | alt.YDatum, scheme: Scheme) -> alt.Chart:
     """A dashed line across the chart, from the rows that are the `first` of their part."""
     rule = (
         alt.Chart()
         .transform_filter("datum.first")
         .mark_rule(color=PALETTES[scheme].muted, strokeDash=[4, 4])
     )
-    placed: alt.Chart = rule.encode(**{channel: alt.datum(at)})
+    placed: alt.Chart = rule.encode(at)
     return placed
 
 

@@ -16,6 +16,7 @@ _NAMES = {
     "accuracy": "recalled",
     "consistency": "the same by two patterns",
     "majority": "most frequent object",
+    "chance": "blind choice",
 }
 
 
@@ -66,7 +67,8 @@ def _finding(whole: pd.DataFrame) -> str:
         found = {row.metric: row for row in last.itertuples()}
         said = f"{run} recalls {_SHARE.sure(found['accuracy'])} of the facts"
         said += "; the most frequent object of each relation would be right in "
-        said += percent(found["majority"].value)
+        said += f"{percent(found['majority'].value)}, and a blind choice in "
+        said += percent(found["chance"].value)
         if "consistency" in found:
             said += f". Two patterns agree in {percent(found['consistency'].value)}"
         first = part[(part["metric"] == "accuracy") & (part["step"] == part["step"].min())]

@@ -13,7 +13,7 @@ from interp.errors import ConfigError, InputError
 from interp.model.transformer import HookedTransformer
 from probes.scoring import owners, score
 from tests.model.texts import byte_tokenizer
-from tests.train.tasks.small import model, sentences
+from tests.train.tasks.small import model, sentences, tokenizer
 
 TEXTS = [*sentences(12), "the", "the cat sat"]
 SHAPES = ["decoder", "encoder", "encoder_decoder"]
@@ -49,6 +49,26 @@ def test_a_decoder_sums_what_its_loss_sums() -> None:
         losses = speaker(tokens, return_type="loss", loss_per_token=True)[0]
         assert scored.n == tokens.shape[1] - 1 == len(scored.ids)
         np.testing.assert_allclose(scored.log_probs, -losses.detach().numpy(), atol=1e-5)
+
+
+def test_a_bridged_model_says_what_ours_says() -> None:
+    pytest.importorskip("transformer_lens", reason="it has the bridge")
+    import transformers
+
+    import interp
+
+    words = tokenizer("decoder", marks=False)
+    cfg = transformers.GPT2Config(
+        vocab_size=len(words), n_positions=64, n_embd=16, n_layer=1, n_head=2,
+        bos_token_id=words.bos_token_id, eos_token_id=words.eos_token_id, initializer_range=0.3,
+    )  # fmt: skip
+    theirs = transformers.GPT2LMHeadModel(cfg).eval()
+    ours, bridged = (
+        score(interp.load(theirs, tokenizer=words, bridge=bridge), TEXTS) for bridge in (None, True)
+    )
+    for one, other in zip(ours, bridged, strict=True):
+        assert one.ids == other.ids and one.n == other.n == len(one.ids)
+        np.testing.assert_allclose(one.log_probs, other.log_probs, atol=1e-4)
 
 
 def test_without_a_begin_token_the_first_one_has_no_number() -> None:
