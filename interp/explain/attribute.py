@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -69,6 +70,13 @@ def attribute(
                 raise
             raise InputError(f"{method} does not take these options: {problem}.") from problem
     seconds = time.perf_counter() - started
+    if not point.moves.any() and not found.scores.any():
+        warnings.warn(
+            "No token of the text differs from the baseline, in which special tokens keep their "
+            "own embedding, so there is nothing to explain and every score is 0. Give a text of "
+            "more than special tokens, or a baseline with keep_special=False.",
+            stacklevel=2,
+        )
     return Attribution(
         tokens=point.units.names,
         token_ids=tuple(point.token_ids),

@@ -189,13 +189,16 @@ class Attribution:
         claim = "not claimed by this method" if error is None else f"{error:.2%}"
         if not self.converged:
             claim += ", above the tolerance: do not rely on the scores"
+        total = f"{sum(self.scores):.4g} of {self.difference:.4g}"
+        if not any(self.scores) and abs(self.difference) <= 1e-6 * abs(self.value):
+            total += ": the text is as its baseline, so there is nothing to explain"
         return {
             "model": f"{literal(self.model)}, weights {self.weights_hash[:12]}, in {self.dtype}",
             "method": self.method.replace("_", " "),
             "target": f"{self.target}: {self.value:.4g}",
             "predicted at": self.predicted_at,
             "baseline": f"{self.baseline}: {self.baseline_value:.4g}",
-            "scores add up to": f"{sum(self.scores):.4g} of {self.difference:.4g}",
+            "scores add up to": total,
             "completeness error": claim,
             **{name: f"{value:.4g}" for name, value in self.details.items()},
             "cost": f"{cost.forwards} forwards, {cost.backwards} backwards, {cost.seconds:.2f} s"

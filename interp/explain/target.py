@@ -126,6 +126,8 @@ class Target:
                 "A continuation is what a model writes after a text; this model writes none. "
                 "Explain a logit of it, such as Target.logit(token, position)."
             )
+        if given == "":
+            given = ()
         if isinstance(given, str):
             if cfg.shape == "encoder_decoder":
                 tokens, _ = model.decoder_tokens_and_mask(given)

@@ -139,6 +139,7 @@ def test_the_frame_and_the_page_hold_the_matrix() -> None:
     [
         ({"method": "shapley"}, "leave_one_out"),
         ({"answer": []}, "empty"),
+        ({"answer": ""}, "continuation is empty"),
         ({"answer": [99]}, "vocabulary"),
         ({"tolerance": 3}, "tolerance"),
         ({"max_evaluations": 3}, "max_evaluations"),

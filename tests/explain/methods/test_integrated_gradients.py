@@ -178,7 +178,10 @@ def test_scores_do_not_depend_on_how_the_function_is_computed() -> None:
 
 def test_a_text_equal_to_its_baseline_has_nothing_to_explain() -> None:
     m, ids = model(), tokens()
-    found = attribute(m, ids, baseline=Baseline.text(ids))
+    with pytest.warns(UserWarning, match="nothing to explain"):
+        found = attribute(m, ids, baseline=Baseline.text(ids))
+    assert "nothing to explain" in found.facts()["scores add up to"]
+    assert "nothing to explain" not in attribute(m, ids).facts()["scores add up to"]
     assert found.difference == pytest.approx(0, abs=1e-12) and set(found.scores) == {0.0}
     assert found.completeness_error == 0 and found.converged
 
