@@ -66,7 +66,7 @@ def minimise(
     *,
     tolerance: float,
     max_iterations: int = 500,
-    memory: int = 10,
+    memory: int = 20,
 ) -> Minimum:
     """Minimises each of a stack of problems.
 

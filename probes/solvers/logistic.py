@@ -13,6 +13,7 @@ place of s_c.) That diagonal preconditions the solver.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -42,7 +43,11 @@ class Problems:
         cls, sites: int, labels: int = 1, weights: int = 1, strengths: tuple[float, ...] = (1e-3,)
     ) -> Problems:
         """Every combination, in the order of the arguments; the last changes fastest."""
-        rows = list(product(range(sites), range(labels), range(weights), strengths))
+        return cls.of(list(product(range(sites), range(labels), range(weights), strengths)))
+
+    @classmethod
+    def of(cls, rows: Sequence[tuple[int, int, int, float]]) -> Problems:
+        """From (site, labels, weights, strength) of each, in the order of sites."""
         site, label, weight, strength = zip(*rows, strict=True)
         return cls(
             torch.tensor(site),
@@ -99,7 +104,7 @@ def fit_logistic(
         labels: [table, row], 0 to n_classes - 1.
         weights: of rows, [table, row]; how often a row counts. All ones if there are none.
         start: an earlier fit of equally many problems, to begin from.
-        tolerance: nats a row above the minimum at which to stop; by default 1e-6 in float32 and
+        tolerance: nats a row above the minimum at which to stop; by default 1e-5 in float32 and
             1e-17 in float64.
 
     Raises:
@@ -109,9 +114,9 @@ def fit_logistic(
     weights = torch.ones_like(labels[:1], dtype=rows.dtype) if weights is None else weights
     _check(rows, labels, weights, problems, n_classes)
     if tolerance is None:
-        tolerance = 1e-6 if rows.dtype == torch.float32 else 1e-17
-    problems = problems.to(rows.device)
-    work = _Work(rows, labels, weights.to(rows.dtype), problems, n_classes)
+        tolerance = 1e-5 if rows.dtype == torch.float32 else 1e-17
+    problems, labels = problems.to(rows.device), labels.to(rows.device)
+    work = _Work(rows, labels, weights.to(rows), problems, n_classes)
     first = torch.zeros(len(problems), n_classes * work.width, dtype=rows.dtype, device=rows.device)
     if start is not None:
         first = work.turned(start)

@@ -102,9 +102,9 @@ def test_the_gap_in_float32_is_the_distance_to_the_optimum() -> None:
         loss = (loss * weights).sum() / weights.sum()
         loss += float(problems.strength[i]) / 2 * double[0][i].square().sum()
         above = float(loss - exact.loss[i])
-        assert -1e-9 < above < 1e-5
+        assert -1e-9 < above < 1e-4
         assert above < 30 * float(fit.gap[i]) + 1e-8
-    assert (fit.gap < 2e-6).all()
+    assert (fit.gap < 2e-5).all()
 
 
 def test_a_start_near_the_end_saves_steps() -> None:

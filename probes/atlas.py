@@ -1,0 +1,159 @@
+"""What each layer of each checkpoint knows, as far as a probe can read it out, with its controls.
+
+    python -m probes.atlas --run stories-suite --task pos --data ud_english_ewt \\
+        --out atlas.parquet --chart atlas.html
+
+A probe is fitted to every layer on one part of a treebank, its penalty chosen on a second, and
+judged on a third, once. Beside it stand what a number alone would hide: a control task that only
+memory can solve (Hewitt & Liang 2019), words that the probe never saw, the same model with random
+weights, the embedding, and the most frequent tag of each word. See `docs/probing.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import pandas as pd
+
+from interp.data.registry import MIRROR
+from interp.errors import InputError
+from interp.figures.atlas import atlas_chart
+from interp.model.hook_points import NamesFilter
+from interp.model.protocol import LanguageModel
+from probes.frames import tidy
+from probes.labelled import TASKS, Parts, Pooling, treebank_parts
+from probes.script import Script
+from probes.solvers.families import family
+from probes.statistics import DRAWS
+from probes.study import Study
+from probes.subjects import over, subjects
+
+
+def atlas(
+    run: Any,
+    task: str = "pos",
+    data: str | Path | Parts = "ud_english_ewt",
+    *,
+    steps: Sequence[int] | None = None,
+    probe: str = "logistic",
+    sites: NamesFilter = None,
+    pooling: Pooling = "last",
+    whole: bool = False,
+    controls: int = 3,
+    twins: int = 3,
+    draws: int = DRAWS,
+) -> pd.DataFrame:
+    """Probes every layer of every checkpoint.
+
+    Args:
+        run: what `probes.subjects.subjects` opens: a run, a suite, a model, or a list of those.
+        task: a column of the treebank: `pos`, `xpos`, `deprel` or `feature:NAME`. With `Parts`,
+            only a name.
+        data: a treebank (a folder, or a name in the folder that the environment's `INTERP_DATA`
+            names), or `Parts` of any labelled words, stretches or sentences.
+        steps: only these checkpoints.
+        probe: `logistic`, `ridge`, `lda`, `nearest_mean`, `difference_of_means`, `low_rank:R`,
+            `mlp:H`.
+        sites: hook points; by default the residual stream before and after every block.
+        pooling: which token of a word is read.
+        whole: fit to the treebank's train part; by default to most of its dev part.
+        controls: draws of the control task. twins: models with random weights. draws: of the
+            bootstrap over sentences.
+
+    Returns:
+        A tidy frame: `layer` is how many blocks have worked on a site, 0 for the embedding;
+        `strength` is the penalty that was chosen. Metrics on `split` "test": `accuracy`,
+        `balanced_accuracy`, `macro_f1`, `auroc`, `bits` (a word, saved against the class prior),
+        `control_accuracy` (a row a `draw`), `selectivity`, `twin_accuracy` (a row a `draw`),
+        `gain_over_twin`, `gain_over_embedding` (with `p`, one-sided, corrected for the choice of
+        the layer), `best` (share of bootstrap draws in which the layer is the best), and without a
+        layer `majority`, `type_majority` and `left_out`; on "new types", `accuracy` on words that
+        the probe was not fitted to.
+
+    Raises:
+        InputError: no such task, treebank or probe; labels that do not fit their words; parts that
+            share a text; a class with a single example; checkpoints of unequal shapes.
+        HookError: a site that a model lacks.
+    """
+    parts = data if isinstance(data, Parts) else _parts(str(data), task, whole)
+    study = Study(parts, family(probe), sites, pooling, controls, twins, draws)
+    return tidy(over(subjects(run, steps=steps), study), task=task)
+
+
+@functools.lru_cache(maxsize=2)
+def _parts(data: str, task: str, whole: bool) -> Parts:
+    mirror = Path(os.environ.get(MIRROR, "."))
+    folder = next((path for path in (Path(data), mirror / data) if path.is_dir()), None)
+    if folder is None:
+        raise InputError(
+            f"There is no treebank {data!r}. Give its folder, or name with {MIRROR} the folder in "
+            "which it lies."
+        )
+    return treebank_parts(folder.name, folder.parent, task, whole=whole)
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--task", default="pos", metavar="TASK", help=", ".join(TASKS))
+    parser.add_argument(
+        "--data",
+        default="ud_english_ewt",
+        metavar="TREEBANK",
+        help=f"its folder, or its name in the folder that {MIRROR} names",
+    )
+    parser.add_argument("--probe", default="logistic", help="logistic, ridge, lda, mlp:64, ...")
+    parser.add_argument("--sites", nargs="+", metavar="NAME", help="hook points (the stream)")
+    parser.add_argument("--pooling", default="last", choices=get_args(Pooling))
+    parser.add_argument("--whole", action="store_true", help="fit to the whole train part")
+    parser.add_argument("--controls", type=int, default=3, metavar="N", help="control tasks")
+    parser.add_argument("--twins", type=int, default=3, metavar="N", help="random models")
+
+
+def _measure(model: LanguageModel, options: argparse.Namespace) -> pd.DataFrame:
+    study = _study(
+        options.data,
+        options.task,
+        options.whole,
+        options.probe,
+        None if options.sites is None else tuple(options.sites),
+        options.pooling,
+        options.controls,
+        options.twins,
+    )
+    return tidy(study(model), task=options.task)
+
+
+@functools.lru_cache(maxsize=1)  # models that come one after the other share data and twins
+def _study(
+    data: str,
+    task: str,
+    whole: bool,
+    probe: str,
+    sites: tuple[str, ...] | None,
+    pooling: Pooling,
+    controls: int,
+    twins: int,
+) -> Study:
+    parts = _parts(data, task, whole)
+    return Study(parts, family(probe), sites, pooling, controls, twins)
+
+
+SCRIPT = Script(
+    name="atlas",
+    summary="What each layer of each checkpoint knows, as far as a probe can read it out.",
+    examples=(
+        "  python -m probes.atlas --run stories-suite --task pos --data ud_english_ewt "
+        "--out atlas.parquet --chart atlas.html\n"
+        "  python -m probes.atlas --run stories --task feature:Number --probe mlp:64"
+    ),
+    measure=_measure,
+    chart=lambda frame, scheme: atlas_chart(frame, scheme=scheme),
+    add_arguments=_add_arguments,
+)
+
+if __name__ == "__main__":
+    raise SystemExit(SCRIPT.main())

@@ -1,0 +1,141 @@
+"""The kinds of probes, all called alike: rows and problems in, scores out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from interp.activations import Moments, MomentsFitter
+from interp.errors import InputError
+from probes.solvers.discriminant import (
+    Linear,
+    difference_of_means,
+    discriminant,
+    nearest_mean,
+    ridge,
+)
+from probes.solvers.hidden import fit_hidden
+from probes.solvers.logistic import Problems, fit_logistic
+
+
+class Fitted(Protocol):
+    """Probes that were fitted, one for each problem."""
+
+    def logits(self, rows: Tensor, problem: int) -> Tensor:
+        """Scores [row, class] of one problem for standardised rows [row, d] of its site."""
+        ...
+
+
+class Fit(Protocol):
+    """Fits one probe for each problem; arguments as for `fit_logistic`."""
+
+    def __call__(
+        self,
+        rows: Tensor,
+        labels: Tensor,
+        problems: Problems,
+        *,
+        n_classes: int,
+        weights: Tensor | None = None,
+    ) -> Fitted: ...
+
+
+@dataclass(frozen=True)
+class Family:
+    """A kind of probe.
+
+    Attributes:
+        strengths: of the penalty, to choose from; one that means nothing where there is none.
+    """
+
+    fit: Fit
+    strengths: tuple[float, ...] = (1.0,)
+
+
+@dataclass(frozen=True)
+class Closed:
+    """Probes in closed form, each from the moments of its rows."""
+
+    probes: tuple[Linear, ...]
+
+    def logits(self, rows: Tensor, problem: int) -> Tensor:
+        return self.probes[problem].logits(rows)
+
+
+def closed(solve: Callable[[Moments, tuple[float, ...]], list[Linear]]) -> Fit:
+    """A family from moments; strengths of the same rows share their moments."""
+
+    def fit(
+        rows: Tensor,
+        labels: Tensor,
+        problems: Problems,
+        *,
+        n_classes: int,
+        weights: Tensor | None = None,
+    ) -> Closed:
+        known: dict[tuple[int, int, int], Moments] = {}
+        found: list[Linear] = []
+        keys = torch.stack([problems.site, problems.labels, problems.weights], 1).tolist()
+        for key, strength in zip(map(tuple, keys), problems.strength.tolist(), strict=True):
+            if key not in known:
+                site, label, weight = key
+                chosen = torch.arange(rows.shape[1], device=rows.device)
+                if weights is not None:  # a weight is a number of copies
+                    chosen = chosen.repeat_interleave(weights[weight].long())
+                fitter = MomentsFitter(n_classes)
+                fitter.update(rows[site, chosen], labels[label, chosen])
+                known[key] = fitter.moments
+            found += solve(known[key], (strength,))
+        return Closed(tuple(found))
+
+    return fit
+
+
+def _hidden(size: int, activation: str) -> Fit:
+    def fit(
+        rows: Tensor,
+        labels: Tensor,
+        problems: Problems,
+        *,
+        n_classes: int,
+        weights: Tensor | None = None,
+    ) -> Fitted:
+        return fit_hidden(
+            rows, labels, problems,
+            n_classes=n_classes, weights=weights, size=size, activation=activation,
+        )  # fmt: skip
+
+    return fit
+
+
+_STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+
+
+def family(name: str) -> Family:
+    """A kind of probe by name: `logistic`, `ridge`, `lda`, `nearest_mean`, `difference_of_means`,
+    `low_rank:R` (a logistic probe of rank R), `mlp:H` (H hidden units).
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    kind, _, size = name.partition(":")
+    if name in _PLAIN:
+        return _PLAIN[name]
+    if kind in ("low_rank", "mlp") and size.isdecimal() and int(size) > 0:
+        return Family(_hidden(int(size), "none" if kind == "low_rank" else "relu"), _STRENGTHS)
+    raise InputError(
+        f"There is no probe {name!r}; there are {', '.join(_PLAIN)}, low_rank:R and mlp:H."
+    )
+
+
+_PLAIN = {
+    "logistic": Family(fit_logistic, _STRENGTHS),
+    "ridge": Family(closed(ridge), _STRENGTHS),
+    "lda": Family(closed(lambda moments, _: [discriminant(moments)])),
+    "nearest_mean": Family(closed(lambda moments, _: [nearest_mean(moments)])),
+    "difference_of_means": Family(closed(lambda moments, _: [difference_of_means(moments)])),
+}
