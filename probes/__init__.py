@@ -1,7 +1,20 @@
-"""Global analyses, one file each: a function, the tidy frame it returns, and a script."""
+"""Global analyses, one file each: a function, the tidy frame it returns, and a script.
+
+An analysis is called by the name of its module, which is imported on first use:
+`probes.atlas(run, task="pos")`.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import Any
 
 # Name of the module -> what it says, in a line; `interp probe` lists them.
 ANALYSES: dict[str, str] = {
+    "atlas": "what each layer of each checkpoint knows: probes with their controls",
+    "dictionary": "how few latents of a sparse autoencoder or transcoder keep how much of a layer",
     "dimension": "how many dimensions each layer fills: TwoNN and participation ratio",
     "dynamics": "loss, local learning coefficient, gradient noise over a training, and their jumps",
     "erasure": "what a concept is worth to a model: probe accuracy and loss after erasing it",
@@ -13,3 +26,28 @@ ANALYSES: dict[str, str] = {
     "checkpoints": "whether the checkpoints of a run are what they say, and how far weights moved",
     "neurons": "how often each neuron is active, how strongly, and where most",
 }
+
+
+class _Analysis(ModuleType):
+    """A module that is called as its function of the same name."""
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        return getattr(self, self.__name__.rpartition(".")[2])(*args, **options)
+
+
+class _Package(ModuleType):
+    """Makes modules of analyses callable at the moment they are imported, whoever does so."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, ModuleType) and callable(getattr(value, name, None)):
+            value.__class__ = _Analysis
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def __getattr__(name: str) -> Any:
+    if name not in ANALYSES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return import_module(f"{__name__}.{name}")

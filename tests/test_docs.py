@@ -14,6 +14,7 @@ from tests.test_readme import blocks
     [
         "behaviour.md",
         "explaining.md",
+        "features.md",
         "geometry.md",
         "harvesting.md",
         "inside.md",
