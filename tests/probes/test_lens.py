@@ -59,6 +59,11 @@ def test_it_agrees_with_the_lens_of_one_text() -> None:
     _, cache = model.run_with_cache(torch.tensor([row]))
     one = logit_lens(model, cache)
     one = one[one["position"] < 4]
+    names = [f"blocks.{i}.hook_resid_pre" for i in range(3)]
+    streams = [*(cache[name] for name in names), cache["blocks.2.hook_resid_post"]]
+    own, seen = model(torch.tensor([row])).softmax(-1), [model.finish(x) for x in streams]
+    divergence = [(own * (own.log() - x.log_softmax(-1))).sum(-1)[0, :4].mean() for x in seen]
+    assert table(frame, "logit", "kl") == pytest.approx([float(x) for x in divergence], abs=1e-10)
     expected = one.groupby("layer")["entropy"].mean().to_numpy()
     assert table(frame, "logit", "entropy") == pytest.approx(expected, abs=1e-5)
     first = one[one["rank"] == 1].groupby("layer").size() / 4
