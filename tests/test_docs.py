@@ -19,6 +19,7 @@ from tests.test_readme import blocks
         "harvesting.md",
         "inside.md",
         "privacy.md",
+        "probing.md",
     ],
 )
 def test_the_python_of_a_page_runs(

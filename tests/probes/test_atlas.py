@@ -123,6 +123,17 @@ def test_what_cannot_be_asked_is_refused() -> None:
         atlas(tiny(), data="nowhere")
 
 
+def test_an_analysis_is_called_by_the_name_of_its_module() -> None:
+    import probes
+
+    same = probes.atlas(tiny(), "planted", corpus("word"), controls=0, twins=0, draws=50)
+    other = atlas(tiny(), "planted", corpus("word"), controls=0, twins=0, draws=50)
+    pd.testing.assert_frame_equal(same, other)
+    assert "control_accuracy" not in set(same["metric"])
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = probes.nothing
+
+
 def test_the_chart_says_what_was_found() -> None:
     frame = ask(corpus("word"))
     steps = [frame.assign(run="made", step=step) for step in (0, 10)]
