@@ -38,7 +38,7 @@ def calibration_chart(frame: pd.DataFrame, scheme: Scheme = "light") -> Figure:
     if len(models) == 1:
         bins = frame[frame["bin"].notna() & ~frame["scaled"].astype(bool)]
         drawn = reliability_chart(bins, scheme=scheme)
-        return Figure(drawn.chart, f"{drawn.alt} {said}", frame)
+        return Figure(drawn.chart, f"{drawn.alt} {said}", drawn.frame)
     if errors["step"].nunique() > 1 and 2 * models["run"].nunique() <= MOST:
         several = models["run"].nunique() > 1
         group = errors["run"] + ", " + errors["group"] if several else errors["group"]
@@ -47,7 +47,7 @@ def calibration_chart(frame: pd.DataFrame, scheme: Scheme = "light") -> Figure:
         label = model_names(errors)
         groups = list(_NAMES.values())
         chart = rows_chart(errors.assign(label=label), _ERROR, scheme, groups=groups)
-    return Figure(chart, said, frame)
+    return Figure(chart, said, frame.loc[errors.index])
 
 
 def _finding(frame: pd.DataFrame) -> str:

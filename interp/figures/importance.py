@@ -47,7 +47,7 @@ def importance_chart(frame: pd.DataFrame, scheme: Scheme = "light") -> Figure:
     rows = rows.assign(place=rows["label"].map(place)).sort_values("place", kind="stable")
     note = "" if len(total) <= _MOST else f"The {_MOST} largest of {len(total):,}."
     chart = rows_chart(rows, _MASS, scheme, groups=groups, note=note)
-    return Figure(chart, _finding(cells, groups), frame)
+    return Figure(chart, _finding(cells, groups), frame.loc[rows.index])
 
 
 def _unit(row: Any) -> str:

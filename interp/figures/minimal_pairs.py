@@ -57,7 +57,7 @@ def minimal_pairs_chart(frame: pd.DataFrame, scheme: Scheme = "light") -> Figure
         rows = rows.drop(columns="part")
         order = list(dict.fromkeys(rows["group"]))
         chart = rows_chart(rows, _ACCURACY, scheme, groups=order, note=_NOTE)
-    return Figure(chart, alt, frame)
+    return Figure(chart, alt, frame.loc[cells.index])
 
 
 def _finding(cells: pd.DataFrame) -> str:

@@ -52,7 +52,7 @@ def recall_chart(frame: pd.DataFrame, scheme: Scheme = "light") -> Figure:
     else:
         label = model_names(whole)
         chart = rows_chart(whole.assign(label=label), _SHARE, scheme, groups=list(_NAMES.values()))
-    return Figure(chart, _finding(whole), frame)
+    return Figure(chart, _finding(whole), frame.loc[cells.index])
 
 
 def _none_first(column: pd.Series) -> pd.Series:

@@ -46,7 +46,7 @@ def stereotypes_chart(frame: pd.DataFrame, scheme: Scheme = "light") -> Figure:
         rows = cells.sort_values("value", ascending=False, kind="stable")
         groups = list(dict.fromkeys(cells["group"]))
         chart = rows_chart(rows.drop(columns="part"), _SHARE, scheme, groups=groups, note=_NOTE)
-    return Figure(chart, _finding(cells), frame)
+    return Figure(chart, _finding(cells), frame.loc[cells.index])
 
 
 def _finding(cells: pd.DataFrame) -> str:

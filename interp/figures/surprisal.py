@@ -71,7 +71,7 @@ def surprisal_chart(frame: pd.DataFrame, scheme: Scheme = "light") -> Figure:
         )
         rows = layer.facet(row=alt.Row("model:N", sort=order, header=heading), spacing=6)
         chart = themed(rows.properties(title=chart_title(note, scheme)), scheme)
-    return Figure(chart, _finding(data, cells, order), frame)
+    return Figure(chart, _finding(data, cells, order), cells)
 
 
 def _first_model(cells: pd.DataFrame) -> pd.DataFrame:
