@@ -14,7 +14,7 @@ import torch
 
 from interp import __version__
 from interp.activations.files import RowFiles, full_disk_explained, size_text
-from interp.activations.journal import Journal, refuse_others
+from interp.activations.journal import FOLDER, Journal, refuse_others
 from interp.activations.plan import Job, Plan
 from interp.activations.ranks import Ranks
 from interp.activations.store import MANIFEST, MOMENTS, PLACES, TEXTS, Store
@@ -57,6 +57,8 @@ def harvest(
     if (folder / MANIFEST).is_file():
         store = Store.open(folder)
         refuse_others(folder, store.about, job.description)
+        if ranks.first:  # of a process that was killed when all was done
+            shutil.rmtree(folder / FOLDER, ignore_errors=True)
         return store
     with full_disk_explained(folder):
         journal = Journal(folder, job.description, ranks)
