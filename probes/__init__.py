@@ -14,17 +14,25 @@ from typing import Any
 # Name of the module -> what it says, in a line; `interp probe` lists them.
 ANALYSES: dict[str, str] = {
     "atlas": "what each layer of each checkpoint knows: probes with their controls",
+    "calibration": "whether a model is right as often as it says",
+    "checkpoints": "whether the checkpoints of a run are what they say, and how far weights moved",
     "dictionary": "how few latents of a sparse autoencoder or transcoder keep how much of a layer",
     "dimension": "how many dimensions each layer fills: TwoNN and participation ratio",
     "dynamics": "loss, local learning coefficient, gradient noise over a training, and their jumps",
     "erasure": "what a concept is worth to a model: probe accuracy and loss after erasing it",
     "fourier": "whether a model that adds modulo p keeps numbers as angles of a few frequencies",
     "heads": "where each attention head looks, what it copies, and which heads it reads",
+    "importance": "which tokens, words, positions or heads matter over a whole data set",
     "lens": "what a model would predict if it stopped after each layer: logit and tuned lens",
-    "privacy": "what a model remembers of its training data, and who could show it",
-    "similarity": "how alike the layers of models are: debiased CKA, SVCCA and RSA",
-    "checkpoints": "whether the checkpoints of a run are what they say, and how far weights moved",
+    "minimal_pairs": "which of two sentences a model finds more probable: BLiMP",
     "neurons": "how often each neuron is active, how strongly, and where most",
+    "privacy": "what a model remembers of its training data, and who could show it",
+    "recall": "which facts a model recalls, and whether it says the same however it is asked",
+    "similarity": "how alike the layers of models are: debiased CKA, SVCCA and RSA",
+    "stereotypes": "whether a model finds stereotypes more probable: CrowS-Pairs, with its flaws",
+    "structural": "whether a layer holds syntax trees as distances between words",
+    "surprisal": "how surprising each token or word of a text is",
+    "syntaxgym": "whether a model is surprised where grammar says: SyntaxGym",
 }
 
 

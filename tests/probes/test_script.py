@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from interp.figures.theme import Scheme
 from interp.model.config import TransformerConfig
 from interp.model.transformer import HookedTransformer
 from interp.pretrained import save_folder
+from probes import ANALYSES
 from probes.frames import KEYS, VALUES, read, tidy, write
 from probes.script import Script
 from probes.subjects import over, subjects
@@ -103,6 +105,13 @@ def test_what_tables_could_not_tell_apart_is_refused(run: Path) -> None:
         subjects(run / "nowhere")[0].open()
 
 
+def test_a_run_of_unequal_models_is_refused(run: Path) -> None:
+    other = TransformerConfig(d_model=8, n_layers=2, n_heads=2, d_vocab=7, n_ctx=8)
+    save_folder(HookedTransformer(other), run / "step-00001000")
+    with pytest.raises(InputError, match="n_layers 1 and made at step 1000 has 2"):
+        over(subjects(run), lambda model: pd.DataFrame([{"metric": "m", "value": 0.0}]))
+
+
 def test_equal_weights_have_equal_hashes(run: Path) -> None:
     frame = over(
         subjects([run, tiny(10)]),
@@ -154,7 +163,21 @@ def test_files_of_other_kinds_are_refused(run: Path, wrong: list[str], capsys: A
     assert measure.calls == 0 and wrong[0] in capsys.readouterr().err
 
 
+def test_every_analysis_is_listed_and_has_a_script(repository: Path) -> None:
+    folder = repository / "probes"
+    files = {
+        path.parent.name if path.stem == "script" else path.stem
+        for path in folder.rglob("*.py")
+        if "\nSCRIPT = " in path.read_text("utf-8")
+    }
+    assert list(ANALYSES) == sorted(files)
+    for name in ANALYSES:
+        assert import_module(f"probes.{name}").SCRIPT.name == name
+
+
 def test_the_command_lists_the_analyses_and_refuses_others(capsys: Any) -> None:
     assert interp_main(["probe"]) == 0
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in ANALYSES)
     assert interp_main(["probe", "nonsense"]) == 2
     assert "nonsense" in capsys.readouterr().err
