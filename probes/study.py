@@ -85,7 +85,7 @@ class Study:
 
     def __call__(self, model: LanguageModel) -> pd.DataFrame:
         """Rows about a model, for `tidy`."""
-        names = _stream(model) if self.sites is None else select(model.hook_points, self.sites)
+        names = stream(model) if self.sites is None else select(model.hook_points, self.sites)
         texts = {part: encode(model, self._part(part).texts, truncate=True) for part in _PARTS}
         parts = self._read(model, texts, names)
         train, test = parts["train"], parts["test"]
@@ -263,7 +263,7 @@ def depth(site: str, model: LanguageModel) -> int:
     return 0 if "embed" in site else int(model.cfg.n_layers)
 
 
-def _stream(model: LanguageModel) -> list[str]:
+def stream(model: LanguageModel) -> list[str]:
     """The residual stream before the first block and after each; the encoder's, if there is one."""
     stack = "encoder" if model.cfg.shape == "encoder_decoder" else "blocks"
     after = [f"{stack}.{layer}.hook_resid_post" for layer in range(model.cfg.n_layers)]

@@ -90,13 +90,31 @@ def _reader(run: Run, step: int) -> Callable[[], Any]:
     return lambda: run.load(step)
 
 
+_SHAPE = ("shape", "n_layers", "d_model", "n_heads", "d_vocab", "n_ctx")
+
+
 def opened(these: Sequence[Subject]) -> Iterator[tuple[Subject, Any]]:
-    """Each subject with its model, in order; the next one is read while one is worked on."""
+    """Each subject with its model, in order; the next one is read while one is worked on.
+
+    Raises:
+        InputError: checkpoints of one run have unequal shapes: they are no training of one model.
+    """
+    shapes: dict[str, tuple[str, dict[str, Any]]] = {}
     with ThreadPoolExecutor(1) as reader:
         coming = [reader.submit(subject.open) for subject in these[:1]]
         for i, subject in enumerate(these):
             model = coming.pop().result()
             coming = [reader.submit(after.open) for after in these[i + 1 : i + 2]]
+            if subject.step is not None:
+                shape = {name: getattr(model.cfg, name, None) for name in _SHAPE}
+                first, known = shapes.setdefault(subject.run, (str(subject), shape))
+                other = [name for name in _SHAPE if shape[name] != known[name]]
+                if other:
+                    raise InputError(
+                        f"{first} has {other[0]} {known[other[0]]} and {subject} has "
+                        f"{shape[other[0]]}: they are no checkpoints of one model. Name the models "
+                        "one by one to compare them."
+                    )
             yield subject, model
 
 
