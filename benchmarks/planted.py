@@ -215,11 +215,13 @@ def _flat(scores: HeadScores) -> NDArray[np.float64]:
     return flat
 
 
-def run(n_items: int, n_seeds: int, log: Callable[[str], None] = lambda line: None) -> Report:
+def run(
+    n_items: int, n_seeds: int, trained: bool, log: Callable[[str], None] = lambda line: None
+) -> Report:
     """Asks every explainer about every model of every seed."""
     tokens, heads, estimates = [], [], []
     for seed in range(n_seeds):
-        for number, (name, planted) in enumerate(suite(seed)):
+        for number, (name, planted) in enumerate(suite(seed, trained=trained)):
             log(f"[{seed + 1}/{n_seeds}] {name}")
             start = 1000 * seed + number  # so that models of several shapes get texts of their own
             items = planted.items(n_items, start)
@@ -237,11 +239,18 @@ def main(arguments: Sequence[str] | None = None) -> Report:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.planted", description=__doc__)
     parser.add_argument("--items", type=int, default=5, help="texts of each model (5)")
     parser.add_argument("--seeds", type=int, default=2, help="models of each kind (2)")
+    parser.add_argument(
+        "--trained", action="store_true", help="also models trained under interchange; minutes each"
+    )
     parser.add_argument("--write", action="store_true", help=f"put the tables into {PAGE.name}")
     chosen = parser.parse_args(arguments)
     if chosen.items < 1 or chosen.seeds < 1:
         parser.error("--items and --seeds must be 1 at least")
-    done = run(chosen.items, chosen.seeds, lambda line: print(line, file=sys.stderr, flush=True))
+
+    def log(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    done = run(chosen.items, chosen.seeds, chosen.trained, log)
     print(done.to_text())
     if chosen.write:
         write_between_markers(PAGE, done.to_markdown())

@@ -45,8 +45,9 @@ class Report:
     def tables(self) -> Iterator[tuple[str, list[str], list[list[str]]]]:
         """Title, header and rows of each table."""
         yield self._overview()
-        yield self._matrix("hand-written")
-        yield self._matrix("compiled")
+        for level in LEVELS:
+            if level in set(self.tokens["level"]):
+                yield self._matrix(level)
         yield self._traps()
         yield self._shapes()
         yield self._heads()
@@ -163,7 +164,7 @@ class Report:
         )
 
 
-LEVELS = ("hand-written", "compiled")
+LEVELS = ("hand-written", "compiled", "normed", "trained")
 
 
 def _cell(row: pd.Series | None, interval: bool = False) -> str:

@@ -11,7 +11,7 @@ from benchmarks import planted as benchmark
 from benchmarks.planted import HEADS, Report, main
 from interp.explain import METHODS
 from interp.explain.planted import HAND_WRITTEN
-from interp.explain.planted.suite import COMPILED
+from interp.explain.planted.suite import COMPILED, NORMED
 
 FEW = ("additive", "redundant copies", "position only")
 QUICK = ("integrated_gradients", "saliency")
@@ -24,10 +24,15 @@ def done() -> Report:
     def refuse(point: object) -> None:
         raise interp.UnsupportedModelError("not for this shape")
 
-    makers = {name: HAND_WRITTEN[name] for name in FEW} | {"shift": COMPILED["shift"]}
+    makers = {name: HAND_WRITTEN[name] for name in FEW} | {
+        "shift": COMPILED["shift"],
+        "shift, norm": NORMED["shift, norm"],
+    }
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(
-            benchmark, "suite", lambda seed: ((name, make(seed)) for name, make in makers.items())
+            benchmark,
+            "suite",
+            lambda seed, trained: ((name, make(seed)) for name, make in makers.items()),
         )
         patched.setitem(METHODS, "refuses", refuse)
         for name in list(METHODS):
@@ -74,8 +79,9 @@ def test_heads_are_ranked_by_every_way_there_is(done: Report) -> None:
     assert {*HEADS, "oracle", "random", "chance"} == set(done.heads["method"])
     oracle = done.heads[done.heads["method"] == "oracle"]["value"]
     assert oracle.dropna().eq(1).all()
+    assert {"hand-written", "compiled", "normed"} == set(done.heads["level"])
     shift = done.heads[done.heads["mechanism"] == "shift"].set_index("method")["value"]
-    assert shift["patching, noising"] == shift["patching, denoising"] == 1
+    assert shift["patching, noising"].eq(1).all() and shift["patching, denoising"].eq(1).all()
 
 
 def test_a_method_that_refuses_a_model_is_told_apart(done: Report) -> None:
@@ -97,7 +103,7 @@ def test_the_page_gets_the_tables(
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- last run: begin -->\n<!-- last run: end -->\nafter\n", "utf-8")
     monkeypatch.setattr(benchmark, "PAGE", page)
-    monkeypatch.setattr(benchmark, "run", lambda items, seeds, log: done)
+    monkeypatch.setattr(benchmark, "run", lambda items, seeds, trained, log: done)
     main(["--write"])
     written = page.read_text("utf-8")
     assert written.startswith("before") and written.endswith("after\n")

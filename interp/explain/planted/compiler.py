@@ -176,7 +176,8 @@ def compile_program(program: Program, seed: int = 0, disguise: Disguise | None =
             "decoder_start_token_id": FIRST,
         },
     }
-    model, heads, mlps = wiring.build(disguise or Disguise(), seed, **settings[program.shape])
+    disguise = disguise or Disguise()
+    model, heads, mlps = wiring.build(disguise, seed, **settings[program.shape])
     steps = torch.tensor(program.places) - 1  # the interpreter does without the first token
     part = torch.ones(LENGTH + 1, LETTERS + 1, dtype=torch.bool)
     part[:, FIRST] = False
@@ -199,7 +200,7 @@ def compile_program(program: Program, seed: int = 0, disguise: Disguise | None =
 
     return Planted(
         name=program.name,
-        level="compiled",
+        level="normed" if disguise.norm else "compiled",
         model=model,
         mechanism=mechanism,
         places=program.places,

@@ -15,7 +15,7 @@ from interp.explain.planted.truth import Question, causal, contribution
 from interp.explain.target import Target
 from interp.model.transformer import HookedTransformer
 
-Level = Literal["hand-written", "compiled", "trained", "shortcut"]
+Level = Literal["hand-written", "compiled", "normed", "trained", "shortcut"]
 Mechanism = Callable[[Tensor], Tensor]
 """Ids [batch, unit] -> the logits [batch, place, output] that a model of it gives."""
 
@@ -76,7 +76,7 @@ class Planted:
         level: how it was put there.
         model: in evaluation mode.
         mechanism: what the model computes, written without a model. Exact at the levels
-            `hand-written` and `compiled`.
+            `hand-written`, `compiled` and `normed`.
         places: the positions [place] at which the mechanism speaks; (None,) for a classifier.
         alphabet: [unit, d_vocab], True for the tokens that may stand at a unit.
         blank: the token that says nothing, with which absent tokens are replaced.

@@ -1,4 +1,4 @@
-"""All models with a known mechanism that are made in seconds, by name."""
+"""All models with a known mechanism, by name."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from functools import partial
 
 from interp.explain.planted import tokens, traps
 from interp.explain.planted.compiler import compile_program
+from interp.explain.planted.interchange import TASKS, train_interchange
 from interp.explain.planted.programs import PROGRAMS
 from interp.explain.planted.record import Planted
+from interp.explain.planted.wiring import Disguise
 
 HAND_WRITTEN: dict[str, Callable[[int], Planted]] = {
     "additive": tokens.additive,
@@ -37,8 +39,24 @@ COMPILED: dict[str, Callable[[int], Planted]] = {
 }
 """The same of the compiled programs, disguised."""
 
+NORMED: dict[str, Callable[[int], Planted]] = {
+    f"{name}, norm": partial(compile_program, program, disguise=Disguise(norm=True))
+    for name, program in PROGRAMS.items()
+}
+"""The same with a norm that acts on what the first attention reads."""
 
-def suite(seed: int = 0) -> Iterator[tuple[str, Planted]]:
-    """Every model of the two levels, with its name; made as they are asked for."""
-    for name, make in {**HAND_WRITTEN, **COMPILED}.items():
+TRAINED: dict[str, Callable[[int], Planted]] = {
+    name: partial(train_interchange, task) for name, task in TASKS.items()
+}
+"""The tasks of `interchange`; minutes each, and an error if the circuit is not the mechanism."""
+
+
+def suite(seed: int = 0, *, trained: bool = False) -> Iterator[tuple[str, Planted]]:
+    """Every model, with its name; made as they are asked for.
+
+    Args:
+        trained: also those that take minutes.
+    """
+    quick = {**HAND_WRITTEN, **COMPILED, **NORMED}
+    for name, make in {**quick, **(TRAINED if trained else {})}.items():
         yield name, make(seed)

@@ -4,6 +4,10 @@ The stream of such a model is divided into *spaces*. Token and position tables, 
 are given as small matrices between spaces; `Wiring.build` puts them into a `HookedTransformer`.
 Its norms are switched off: RMSNorm with an eps beside which any stream vanishes and the gain
 sqrt(eps) returns its input to the last digit. Then sums are sums, and the mechanism is exact.
+
+The norm before the first attention can be made to act (`Disguise.norm`), and the mechanism stays
+exact: all embeddings get the same length, so that the norm divides every text by the same number.
+Between texts, where gradients and paths lead, it divides by others.
 """
 
 from __future__ import annotations
@@ -93,6 +97,7 @@ class Disguise:
     neurons: int = 8
     noise: int = 8
     rotate: bool = True
+    norm: bool = False
 
 
 @dataclass
@@ -139,6 +144,7 @@ class Wiring:
         model = HookedTransformer(self._config(disguise, settings)).eval()
         generator = torch.Generator().manual_seed(seed)
         noise = Space(self.width, disguise.noise)
+        levels = Space(noise.at.stop, 2 * disguise.norm)
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.zero_()
@@ -146,6 +152,8 @@ class Wiring:
                 if isinstance(module, Norm):
                     module.weight.fill_(EPS**0.5)
             self._fill_tables(model, noise, generator)
+            if disguise.norm:
+                _let_first_norms_act(model, noise, levels)
             heads = self._fill_heads(model, noise, generator)
             mlps = self._fill_neurons(model, noise, disguise.neurons, generator)
             output = model.output.unembed or model.output.classifier
@@ -169,7 +177,7 @@ class Wiring:
             for _, matrix in terms
         ]
         return TransformerConfig(
-            d_model=self.width + disguise.noise,
+            d_model=self.width + disguise.noise + 2 * disguise.norm,
             n_layers=depth("encoder" if pair else "blocks"),
             n_decoder_layers=depth("decoder") if pair else 0,
             n_heads=max(_most([h.site for h in self.heads]) + disguise.heads, 1),
@@ -245,6 +253,33 @@ class Wiring:
                 _random(generator, spare, noise.width) / max(spare, 1) ** 0.5
             )
         return found
+
+
+def _let_first_norms_act(model: HookedTransformer, noise: Space, levels: Space) -> None:
+    """Gives all tokens one length and all positions one, by a coordinate each, and the norms that
+    read their sums an eps of the usual size and the gain that undoes them.
+
+    Tokens and positions share no coordinate then, so the square of a sum's length is the sum of
+    theirs.
+    """
+    token, position = range(levels.at.start, levels.at.stop)
+    squared = _made_equal(model.embed.weight, token)
+    for name in model.stack_names():
+        stack = model.stack(name)
+        assert stack.input.positions is not None
+        table = stack.input.positions.weight
+        table[:, noise.at] = 0
+        norm = stack.blocks[0].norm("ln1")
+        norm.eps = 1e-5
+        whole = squared + _made_equal(table, position)
+        norm.weight.fill_((whole / model.cfg.d_model + norm.eps) ** 0.5)
+
+
+def _made_equal(table: Tensor, column: int) -> float:
+    """Fills a column so that all rows get the length of the longest; returns its square."""
+    squares = table.double().square().sum(1)
+    table[:, column] = (squares.max() - squares).sqrt()
+    return float(squares.max())
 
 
 def _rotate(model: HookedTransformer, generator: torch.Generator) -> None:

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from interp import InputError
 from interp.explain.planted import COMPILED, HAND_WRITTEN, Planted
+from interp.explain.planted.suite import NORMED
 from interp.explain.planted.wiring import Disguise
 
-MODELS = {**HAND_WRITTEN, **COMPILED}
+MODELS = {**HAND_WRITTEN, **COMPILED, **NORMED}
 EACH = pytest.mark.parametrize("name", MODELS)
 
 
@@ -175,3 +176,19 @@ def test_a_disguised_stream_is_dense_and_a_plain_one_is_not() -> None:
 
     assert share_of_zeros(PLAIN) > 0.7
     assert share_of_zeros(Disguise()) < 0.01
+
+
+@pytest.mark.parametrize("name", ["shift", "sort"])
+def test_a_norm_that_acts_divides_all_texts_alike_and_what_is_between_them_not(name: str) -> None:
+    normed, plain = NORMED[f"{name}, norm"](0).model, COMPILED[name](0).model
+    texts = NORMED[f"{name}, norm"](0).draw(50, torch.Generator().manual_seed(0))
+    _, cache = normed.run_with_cache(texts)
+    stream, scale = cache["blocks.0.hook_resid_pre"], cache["blocks.0.ln1.hook_scale"]
+    torch.testing.assert_close(scale, scale[:1, :1].expand_as(scale))
+    for model, acts in ((normed, True), (plain, False)):
+        _, cache = model.run_with_cache(texts)
+        stream = cache["blocks.0.hook_resid_pre"]
+        between = (stream + stream.roll(1, 1)) / 2
+        norm = model.blocks[0].norm("ln1")
+        torch.testing.assert_close(norm(stream), stream, atol=1e-4, rtol=0)
+        assert ((norm(between) - between).abs().max() > 0.1) == acts
