@@ -57,10 +57,8 @@ class LayerMemory:
         new = LayerMemory(self.n_max)
         new.length = self.length
         if self.k is not None and self.v is not None:
-            new.k = self.k.new_empty(len(rows), *self.k.shape[1:])
-            new.v = torch.empty_like(new.k)
-            new.k[:, : self.length] = self.k[rows, : self.length]
-            new.v[:, : self.length] = self.v[rows, : self.length]
+            # Whole rows, the room behind the last position too: one copy of contiguous memory.
+            new.k, new.v = self.k.index_select(0, rows), self.v.index_select(0, rows)
         return new
 
 

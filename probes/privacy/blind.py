@@ -51,8 +51,12 @@ def blind_scores(units: Sequence[Unit], member: ArrayLike, *, seed: int = 0) -> 
     scores = np.zeros(len(units))
     for i in range(FOLDS):
         learnt, here = fold != i, fold == i
-        counts = [present[learnt & side].sum(0) + 1.0 for side in (inside, ~inside)]
-        yes, no = (np.log(count / count.sum()) for count in counts)
+        # Shares of texts, not of all features: on a side whose texts happen to be short every
+        # feature is rarer, which must speak against long texts and not for them.
+        yes, no = (
+            np.log((present[learnt & side].sum(0) + 1) / ((learnt & side).sum() + 2))
+            for side in (inside, ~inside)
+        )
         scores[here] = rankdata(present[here] @ (yes - no)) / here.sum()
     return scores
 

@@ -25,7 +25,7 @@ from probes.privacy.tree import Ints, Tree
 
 Floats = NDArray[np.float64]
 
-_BYTES = 2**27
+_BYTES = 2**25
 """Of keys and values that one batch of beginnings holds."""
 
 

@@ -100,8 +100,9 @@ def train_shadows(
 def lira(target: Floats, shadows: Shadows) -> Floats:
     """The offline likelihood-ratio attack (Carlini et al. 2022, arXiv 2112.03570).
 
-    How many standard deviations the target's log p of a unit is above that of the shadows that
-    have not seen it. With few of those the spread is one for all units, as there.
+    How many standard deviations the target's log-odds of a unit, log p / (1 - p), are above those
+    of the shadows that have not seen it. With few of those the spread is one for all units, as
+    there.
 
     Args:
         target: [unit], mean log p a token by the model that is attacked.
@@ -109,14 +110,20 @@ def lira(target: Floats, shadows: Shadows) -> Floats:
     Returns:
         [unit]
     """
-    outside = _outside(target, shadows)
+    outside = _log_odds(_outside(target, shadows))
     mean = np.nanmean(outside, 0)
     if (~shadows.inside).sum(0).min() >= _PER_UNIT:
         spread = np.nanstd(outside, 0, ddof=1)
     else:
         spread = np.sqrt(np.nanmean((outside - mean) ** 2))
-    score: Floats = (target - mean) / np.maximum(spread, np.finfo(float).eps)
+    score: Floats = (_log_odds(target) - mean) / np.maximum(spread, np.finfo(float).eps)
     return score
+
+
+def _log_odds(log_p: Floats) -> Floats:
+    """log p / (1 - p), which is nearly normal where log p is not (p near 1)."""
+    odds: Floats = log_p - np.log(np.maximum(-np.expm1(log_p), np.finfo(float).tiny))
+    return odds
 
 
 def rmia(target: Floats, shadows: Shadows, gamma: float = 1.0) -> Floats:

@@ -34,7 +34,7 @@ def test_the_bound_holds_in_all_but_a_twentieth_of_the_audits() -> None:
         epsilon_bound(member + random.laplace(size=400), member, seed=i).epsilon > 1
         for i in range(200)
     )
-    assert wrong <= 16  # 10 expected at most; 16 would be exceeded by chance in 3% of the cases
+    assert wrong <= 8  # of 10 allowed; judged on the half that the threshold comes from: 13
 
 
 def test_constant_scores_show_nothing() -> None:

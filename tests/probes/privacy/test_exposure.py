@@ -51,7 +51,7 @@ def brute_rank(reader: HookedTransformer, canary: Canary) -> int:
 
 
 @pytest.mark.parametrize("shape", ["decoder", "encoder_decoder"])
-@pytest.mark.parametrize("memory", [1, 2**27])
+@pytest.mark.parametrize("memory", [1, 2**25])
 def test_ranks_are_those_of_brute_force(
     shape: str, memory: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,7 +21,7 @@ def planted(n: int = 400, n_shadows: int = 8) -> tuple[np.ndarray, np.ndarray, S
     hard, member = random.gamma(4, size=n), random.random(n) < 0.5
     inside = halves(n, n_shadows)
     seen = np.concatenate([member[None], inside])
-    log_prob = -hard + 0.3 * seen + 0.1 * random.normal(size=seen.shape)
+    log_prob = -hard - 1 + 0.3 * seen + 0.1 * random.normal(size=seen.shape)
     return log_prob[0], member, Shadows(log_prob[1:], inside)
 
 
@@ -43,9 +43,11 @@ def test_a_target_that_has_seen_nothing_looks_like_chance(attack: object) -> Non
 
 def test_lira_is_the_distance_from_the_shadows_without_the_unit() -> None:
     inside = np.array([[True, False], [False, True], [False, False], [False, False]])
-    shadows = Shadows(np.array([[9.0, -1.0], [-3.0, 9.0], [-2.0, -3.0], [-1.0, -2.0]]), inside)
+    odds = np.array([[9.0, -1.0], [-3.0, 9.0], [-2.0, -3.0], [-1.0, -2.0]])
+    shadows = Shadows(np.log(1 / (1 + np.exp(-odds))), inside)
     pooled = np.sqrt(2 * 2 / 6)  # of -3 -2 -1 around -2, and -1 -3 -2 around -2
-    assert lira(np.array([-1.0, -2.0]), shadows) == pytest.approx([1 / pooled, 0])
+    target = np.log(1 / (1 + np.exp(-np.array([-1.0, -2.0]))))
+    assert lira(target, shadows) == pytest.approx([1 / pooled, 0])
 
 
 def test_rmia_counts_the_units_that_are_exceeded() -> None:
