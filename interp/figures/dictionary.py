@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import altair as alt
 import pandas as pd
 
@@ -57,7 +55,9 @@ def _points(frame: pd.DataFrame) -> pd.DataFrame:
     return points.assign(series=names).sort_values(["series", "active"], ignore_index=True)
 
 
-def _panel(points: pd.DataFrame, metric: str, several: bool, scheme: Scheme) -> Any:
+def _panel(
+    points: pd.DataFrame, metric: str, several: bool, scheme: Scheme
+) -> alt.LayerChart | alt.FacetChart:
     colors = PALETTES[scheme]
     heard = [
         f"{row.series}: {number(row.active)} active latents, {_PANELS[metric]} {percent(row.value)}"

@@ -57,7 +57,7 @@ def _placed(contexts: pd.DataFrame) -> pd.DataFrame:
     return placed[(placed["start"] >= -_LEFT) & (placed["end"] <= _RIGHT)]
 
 
-def _strips(contexts: pd.DataFrame, scheme: Scheme) -> alt.LayerChart:
+def _strips(contexts: pd.DataFrame, scheme: Scheme) -> alt.LayerChart | alt.FacetChart:
     colors = PALETTES[scheme]
     placed = _placed(contexts)
     limit = float(placed["value"].max()) or 1.0
@@ -108,20 +108,16 @@ def _strips(contexts: pd.DataFrame, scheme: Scheme) -> alt.LayerChart:
             tooltip=tooltip,
         )
     )
-    return (
-        alt.layer(cells, words)
-        .resolve_scale(color="independent")
-        .properties(
-            width=round(_CHAR * (_LEFT + _RIGHT)),
-            height=alt.Step(_ROW),
-            title=alt.Title(
-                f"latent {contexts['latent'].iloc[0]}", subtitle="where it is strongest"
-            ),
-        )
+    layers = alt.layer(cells, words).properties(
+        width=round(_CHAR * (_LEFT + _RIGHT)),
+        height=alt.Step(_ROW),
+        title=alt.Title(f"latent {contexts['latent'].iloc[0]}", subtitle="where it is strongest"),
     )
+    resolved: alt.LayerChart | alt.FacetChart = layers.resolve_scale(color="independent")
+    return resolved
 
 
-def _bars(writes: pd.DataFrame, scheme: Scheme) -> alt.LayerChart:
+def _bars(writes: pd.DataFrame, scheme: Scheme) -> alt.LayerChart | alt.FacetChart:
     colors = PALETTES[scheme]
     rows = writes.sort_values("value", ascending=False, ignore_index=True)
     rows = rows.assign(

@@ -79,7 +79,7 @@ def test_dead_latents_are_revived() -> None:
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_a_resumed_training_equals_one_without_a_break(kind: Kind, tmp_path: Path) -> None:
     planted = Planted(rows=32)
-    asked = settings(kind=kind, steps=20, warmup_steps=3, dead_after=100)
+    asked = settings(kind=kind, latents=128, steps=20, warmup_steps=3, dead_after=64)
     whole = train(planted, asked, site=SITE)
 
     class Broken(Planted):
