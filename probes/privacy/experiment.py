@@ -40,7 +40,7 @@ from probes.privacy.membership import BLIND, RATES, Membership, membership
 from probes.privacy.shadow import train_shadows
 
 RECORDS = Path(__file__).parent.parent.parent / "docs" / "records"
-N_CTX, ROWS, D_VOCAB = 128, 4, 512
+N_CTX, ROWS, D_VOCAB, RATE = 128, 4, 512, 3e-3
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Recipe:
 
     width: int
     epochs: int
-    rate: float = 3e-3
+    rate: float
     seed: int = 0
 
     def train(
@@ -181,14 +181,19 @@ def _lines(epochs: int, found: Membership) -> list[str]:
 def _about(options: argparse.Namespace, seconds: float) -> str:
     more = "".join(
         f" --{name} {value}"
-        for name, value in (("shadows", options.shadows), ("seed", options.seed))
-        if value
+        for name, value, usual in (
+            ("rate", options.rate, RATE),
+            ("shadows", options.shadows, 0),
+            ("seed", options.seed, 0),
+        )
+        if value != usual
     )
     if options.runs:
         more += " --runs " + " ".join(f"{texts}:{epochs}" for texts, epochs in options.runs)
     return (
         f"Made by `python -m probes.privacy.experiment {options.what} --data DIR{more}` on one x86 "
-        f"core, in {duration(seconds)} of its time: decoders of width {options.width}."
+        f"core, in {duration(seconds)} of its time: decoders of width {options.width}, learning "
+        f"rate {options.rate:g}, one seed."
     )
 
 
@@ -209,6 +214,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="speeches and passes of each training (1200:3; of membership 4000:1 1200:10)",
     )
     parser.add_argument("--width", type=int, default=96, help="of the decoder")
+    parser.add_argument("--rate", type=float, default=RATE, help="the highest learning rate")
     parser.add_argument("--shadows", type=int, default=0, help="of membership; each is a training")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=RECORDS, help="folder of the records")
@@ -217,13 +223,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     began = time.process_time()
     if options.what == "canaries":
         ((texts, epochs),) = options.runs or [(1200, 3)]
-        recipe = Recipe(options.width, epochs, seed=options.seed)
+        recipe = Recipe(options.width, epochs, options.rate, options.seed)
         frame = canaries(options.data, texts=texts, recipe=recipe)
         page = _canaries_page(frame, _about(options, time.process_time() - began))
     else:
         found = []
         for units, epochs in options.runs or [(4000, 1), (1200, 10)]:
-            recipe = Recipe(options.width, epochs, seed=options.seed)
+            recipe = Recipe(options.width, epochs, options.rate, options.seed)
             attacked = trained_on_half(
                 options.data, units=units, shadows=options.shadows, recipe=recipe
             )
