@@ -42,7 +42,9 @@ def structural_chart(frame: pd.DataFrame, *, scheme: Scheme = "light") -> Figure
     chain = frame[frame["metric"] == "chain"].assign(model=model_names)
     colors = PALETTES[scheme]
     present = list(dict.fromkeys(data["series"]))
-    legend = alt.Legend(title=None, orient="top", symbolType="stroke", symbolSize=400)
+    legend = alt.Legend(
+        title=None, orient="top", symbolType="stroke", symbolSize=400, symbolOpacity=1
+    )
     paint = group_colors(len(present), scheme)
     color = alt.Color("series:N", scale=alt.Scale(domain=present, range=paint), legend=legend)
     dash = alt.StrokeDash(
