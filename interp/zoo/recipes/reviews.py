@@ -25,6 +25,7 @@ from interp.model.transformer import HookedTransformer
 from interp.pretrained import load
 from interp.train.evaluate import evaluate
 from interp.train.finetune import Plan, finetune
+from interp.train.heads import with_head
 from interp.train.loop import Fitted, fit
 from interp.train.precision import fastest_dtype
 from interp.train.recipe import Recipe
@@ -138,11 +139,19 @@ def pretrain(
     return model, done
 
 
+def classifier(base: HookedTransformer, seed: int) -> HookedTransformer:
+    """`base` with a new head that reads the mean of all positions: masked words have not taught
+    the first one to stand for the sentence."""
+    return with_head(
+        base, "classification", TASK.labels, seed=seed, pooling="mean", pooler_act=None
+    )
+
+
 def tuned(base: HookedTransformer, plan: Plan, data: Path, folder: Path) -> HookedTransformer:
     """A classifier made of `base`, unless it was made before."""
     if not (folder / "evaluation.csv").is_file():
         train, dev = sentences(data, "train"), sentences(data, "dev")
-        finetune(base, TASK, train, dev, plan, folder=folder)
+        finetune(classifier(base, plan.seed), TASK, train, dev, plan, folder=folder)
     model: HookedTransformer = load(folder / MODEL)
     return model
 
