@@ -26,6 +26,7 @@ from torch import Tensor
 from interp import __version__
 from interp.atomic import writing
 from interp.errors import TrainingError
+from interp.model.config import TransformerConfig
 from interp.model.transformer import HookedTransformer
 from interp.pretrained.folder import METADATA, save_folder
 from interp.train.lora import merged
@@ -170,6 +171,11 @@ class Recorder:
         self.world.wait()
 
 
+def _is_plain(value: Any) -> bool:
+    """Whether JSON can hold it."""
+    return isinstance(value, str | int | float | bool | tuple | type(None))
+
+
 def _compare(
     folder: Path, old: dict[str, Any], new: dict[str, Any], facts: dict[str, Any] | None
 ) -> None:
@@ -185,17 +191,26 @@ def _compare(
             values["corpus"].pop("folder", None)  # a corpus is the same wherever it lies
         return values
 
+    def completed(values: Any, kind: type) -> Any:
+        """A field that is younger than the run had its default's effect."""
+        if not isinstance(values, dict):
+            return values
+        fields = dataclasses.fields(kind)
+        known = {f.name: f.default for f in fields if f.default is not dataclasses.MISSING}
+        return plain({name: known[name] for name in known if _is_plain(known[name])} | values)
+
     after = plain(new["settings"])
-    # A setting that is younger than the run had its default's effect.
-    before = {known.name: plain(known.default) for known in dataclasses.fields(Settings)}
-    before |= plain(old.get("settings", {}))
+    before = completed(old.get("settings", {}), Settings)
     different: dict[str, Any] = {
         f"settings.{name}": (before.get(name), after.get(name))
         for name in sorted(RESULT)
         if before.get(name) != after.get(name) and name != "steps"
     }
     for part in ("model", "objective", "data"):
-        if plain(old.get(part)) != plain(new.get(part)):
+        was, now = old.get(part), new.get(part)
+        if part == "model":
+            was, now = (completed(values, TransformerConfig) for values in (was, now))
+        if plain(was) != plain(now):
             different[part] = (old.get(part), new.get(part))
     if facts is not None and before.get("steps") != after.get("steps"):
         was, now = Settings.from_dict(before), Settings.from_dict(after)
