@@ -142,7 +142,7 @@ inserted has 1.443 bits on average by chance; the highest exposure is 19.93 bits
 def _membership_page(found: Sequence[tuple[int, Membership]], about: str) -> str:
     table = "\n".join(line for epochs, one in found for line in _lines(epochs, one))
     overlap = max(one.overlap.mean() for _, one in found)
-    return f"""# Membership: chance after one epoch, plain after ten
+    return f"""# Membership: faint after one epoch, plain after ten
 
 {about}
 
