@@ -16,7 +16,6 @@ from interp.figures.patterns import attention_frame
 _GRID, _HEAD = 470, 400  # pixels of the grid and of the large head, without labels
 
 
-@st.fragment(key="attention_panel")
 def show(state: State) -> None:
     """The whole page."""
     st.markdown(
