@@ -10,7 +10,7 @@ from importlib import import_module
 EXAMPLES = """\
   interp probe
   interp probe heads --run induction --out heads.parquet --chart heads.html
-  interp probe atlas --run stories-suite --task pos --data DATA --chart atlas.html"""
+  interp probe atlas --run stories-suite --data DATA/ud_english_ewt --chart atlas.html"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
