@@ -55,12 +55,24 @@ def discriminant(moments: Moments) -> Linear:
     """
     _check(moments)
     within = (moments.scatter - moments.between) / moments.n
-    inverse = torch.linalg.pinv(within, hermitian=True)
+    inverse = _inverse(within, moments.covariance)
     # Seen from the mean of all rows, where the squares are small and lose nothing.
     away = _present(moments)[1] - moments.mean
     coefficients = away @ inverse
     intercepts = -(coefficients * away).sum(1) / 2 + (moments.class_n / moments.n).log()
     return _seen_from(moments, coefficients, intercepts)
+
+
+def _inverse(within: Tensor, covariance: Tensor) -> Tensor:
+    """The pseudo-inverse of a covariance within classes, [d, d].
+
+    It is a difference of two matrices of the size of the whole covariance, whose rounding must not
+    be inverted: an eigenvalue no larger than that, on either side of zero, is a zero.
+    """
+    variance, axes = torch.linalg.eigh(within)
+    rounding = len(within) * torch.finfo(within.dtype).eps * torch.linalg.matrix_norm(covariance, 2)
+    inverse = torch.where(variance > rounding, 1 / variance, 0.0)
+    return axes * inverse @ axes.T
 
 
 def nearest_mean(moments: Moments) -> Linear:

@@ -56,6 +56,21 @@ def test_the_discriminant_is_that_of_scikit_learn() -> None:
     np.testing.assert_allclose(found, peer.predict_log_proba(rows), atol=1e-8)
 
 
+def test_the_discriminant_passes_over_directions_in_which_no_class_varies() -> None:
+    generator = torch.Generator().manual_seed(2)
+    labels = torch.randint(CLASSES, (N,), generator=generator)
+    noise = torch.randn(N, D, generator=generator, dtype=torch.float64)
+    # Beside the noise, directions that the classes alone decide, in axes of which none is plain.
+    means = 3 * torch.randn(CLASSES, 2 * D, generator=generator, dtype=torch.float64)
+    means[:, :2] *= 3
+    rows = means[labels]
+    rows[:, :2] += noise[:, :2]
+    rows = rows @ torch.linalg.qr(torch.randn(2 * D, 2 * D, generator=generator).double())[0]
+    assert (
+        discriminant(moments_of(rows, labels)).logits(rows).argmax(1) == labels
+    ).double().mean() > 0.9
+
+
 def test_the_nearest_mean_is_that_of_scikit_learn() -> None:
     neighbors = pytest.importorskip("sklearn.neighbors")
     rows, labels = planted()
