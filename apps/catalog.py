@@ -22,31 +22,53 @@ class Example:
     Attributes:
         text: what the model reads.
         question: what one may ask of it.
+        other: a text of the same length to compare it with; "" for none.
     """
 
     text: str
     question: str
+    other: str = ""
 
 
 # Of models that are not listed here, the texts under "".
 _EXAMPLES: dict[str, tuple[Example, ...]] = {
     "stories": (
-        Example(STORY, "Which words make it name the one the story is about?"),
-        Example("The king was very angry, and he said to the", "To whom does a king speak?"),
+        Example(
+            STORY,
+            "Which words make it name the one the story is about?",
+            STORY.replace("girl", "boy"),
+        ),
+        Example(
+            "The king was very angry, and he said to the",
+            "To whom does a king speak?",
+            "The king was very happy, and he said to the",
+        ),
         Example("Tom had a dog. Mary had a cat. Tom called his", "Does it look back for the dog?"),
         Example('"Where are you going?" asked the', "Who asks, in the books it has read?"),
     ),
     "translate-en-fr": (
-        Example("I don't have any money.", "Which English words make the negation?"),
+        Example(
+            "I don't have any money.",
+            "Which English words make the negation?",
+            "I don't have any time.",
+        ),
         Example("She bought two red apples.", "Where does the gender of the adjective come from?"),
         Example("Where is the train station?", "How does the word order change?"),
     ),
     "induction": (
-        Example("7 21 3 40 12 7 21 3 40", "It has seen this before: which head looks back?"),
+        Example(
+            "7 21 3 40 12 7 21 3 40",
+            "It has seen this before: which head looks back?",
+            "7 21 3 40 15 7 21 3 40",
+        ),
         Example("11 5 60 9 33 2 11 5 60 9", "What follows a token that it has seen before?"),
     ),
     "reviews": (
-        Example("a film of rare warmth and wit .", "Which words decide?"),
+        Example(
+            "a film of rare warmth and wit .",
+            "Which words decide?",
+            "a film of little warmth and wit .",
+        ),
         Example("the plot is not without charm , but the jokes fall flat .", "What wins?"),
         Example("i did not dislike it .", "Does it understand a double negation?"),
     ),
@@ -74,3 +96,9 @@ def places() -> dict[str, str]:
 def examples(name: str) -> tuple[Example, ...]:
     """Texts for a model; a suite has those of its model."""
     return _EXAMPLES.get(name) or _EXAMPLES.get(name.removesuffix("-suite")) or _EXAMPLES[""]
+
+
+def other_text(name: str, text: str) -> str:
+    """A text to compare another with: that of its example, or the text itself, to be changed."""
+    known = {example.text: example.other for example in examples(name)}
+    return known.get(text) or text

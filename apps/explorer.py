@@ -22,6 +22,7 @@ PAGES = {
     "attribution": "Attribution",
     "attention": "Attention",
     "intervene": "Intervene",
+    "compare": "Compare",
 }
 page = st.navigation(
     [

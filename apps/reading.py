@@ -201,6 +201,14 @@ def token_texts(model: Any, ids: tuple[int, ...]) -> tuple[str, ...]:
     return tuple(token_texts(model, list(ids)))
 
 
+def output_names(model: Any, ids: list[int]) -> list[str]:
+    """What a model's outputs are called: the texts of tokens, or the classes."""
+    if model.cfg.has_vocabulary_head:
+        return list(token_texts(model, tuple(ids)))
+    known = model.cfg.class_names
+    return [known[i] if known else f"class {i}" for i in ids]
+
+
 def _predictions(model: Any, logits: Tensor) -> pd.DataFrame:
     """The most probable outputs at each position, from logits [pos, output]."""
     import pandas as pd
@@ -210,11 +218,7 @@ def _predictions(model: Any, logits: Tensor) -> pd.DataFrame:
     best = logits.topk(top)
     positions = len(logits)
     ids = best.indices.reshape(-1)
-    if model.cfg.has_vocabulary_head:
-        names = list(token_texts(model, tuple(ids.tolist())))
-    else:
-        known = model.cfg.class_names
-        names = [known[i] if known else f"class {i}" for i in ids.tolist()]
+    names = output_names(model, ids.tolist())
     return pd.DataFrame(
         {
             "position": torch.arange(positions).repeat_interleave(top).numpy(),

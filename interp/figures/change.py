@@ -10,14 +10,15 @@ from interp.figures.labels import percent, quoted, shorten, visible
 from interp.figures.lens import lookup
 from interp.figures.theme import MONO, PALETTES, Scheme
 
-_WIDTH, _ROW = 420, 26  # pixels
+_ROW = 26  # pixels
 
 
-def change_chart(frame: pd.DataFrame, *, scheme: Scheme = "light") -> Figure:
+def change_chart(frame: pd.DataFrame, *, scheme: Scheme = "light", width: int = 420) -> Figure:
     """An open dot before, a filled one after, and a line between, a row for each output.
 
     Args:
         frame: a row per output with `token`, `before` and `after`, in the order of the rows.
+        width: pixels, without the labels.
 
     Raises:
         InputError: columns are missing, no rows, or a value that is not finite.
@@ -55,7 +56,7 @@ def change_chart(frame: pd.DataFrame, *, scheme: Scheme = "light") -> Figure:
     line = base.mark_rule(strokeWidth=3, aria=False).encode(x=x, x2="after:Q")
     was = base.mark_point(size=70, strokeWidth=2, fill=colors.paper, aria=False).encode(x=x)
     now = base.mark_point(size=90, filled=True, opacity=1).encode(x="after:Q", description="said:N")
-    chart = alt.layer(line, was, now).properties(width=_WIDTH, height=_ROW * len(rows))
+    chart = alt.layer(line, was, now).properties(width=width, height=_ROW * len(rows))
     most = int((rows["after"] - rows["before"]).abs().idxmax())
     finding = f"The largest change is {rows['said'][most]}."
     return Figure(themed(chart, scheme), finding, frame)
