@@ -23,6 +23,7 @@ PAGES = {
     "attention": "Attention",
     "intervene": "Intervene",
     "compare": "Compare",
+    "training": "Training & probes",
 }
 page = st.navigation(
     [
