@@ -25,10 +25,10 @@ from benchmarks import peers, report
 from benchmarks.measure import Ratio, Timings, interleave
 from benchmarks.peers import HF, INTERP, TWIN, Shape
 from interp.data.batch import Batch
+from interp.processes import World
 from interp.train.linear_cross_entropy import linear_cross_entropy
 from interp.train.loop import Loop
 from interp.train.objective import CrossEntropy
-from interp.train.parallel import World
 from interp.train.precision import fastest_dtype
 from interp.train.settings import Settings
 

@@ -1,4 +1,4 @@
-"""Several processes that train one model, started by `torchrun`."""
+"""Several processes at one work, a training or a harvest, started by `torchrun`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from interp.errors import ConfigError
 
 @dataclass(frozen=True)
 class World:
-    """The processes of this training.
+    """The processes that share the work.
 
     Attributes:
         rank: which one this is.
@@ -23,6 +23,13 @@ class World:
 
     rank: int = 0
     size: int = 1
+
+    @classmethod
+    def here(cls) -> World:
+        """Those of the process group that this process is in; by itself without one."""
+        if not (dist.is_available() and dist.is_initialized()):
+            return cls()
+        return cls(dist.get_rank(), dist.get_world_size())
 
     @property
     def alone(self) -> bool:
@@ -39,10 +46,12 @@ class World:
             dist.barrier()
 
     def sum(self, value: Tensor) -> Tensor:
-        """The sum over processes of a scalar."""
-        if not self.alone:
-            dist.all_reduce(value)
-        return value
+        """The sum over processes, where `value` is."""
+        if self.alone:
+            return value
+        total = value.to(_device(), copy=True)  # the group reduces where its backend does
+        dist.all_reduce(total)
+        return total.to(value.device)
 
     def agree(self, value: float) -> float:
         """The value of the first process, for decisions that depend on its clock."""
@@ -76,7 +85,7 @@ def join() -> World:
 
 
 def default_device() -> str:
-    """Where this process trains unless told otherwise."""
+    """Where this process works unless told otherwise."""
     if torch.cuda.is_available():
         return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
     return "cpu"

@@ -15,6 +15,7 @@ SECOND = {"interp.pretrained", "interp.activations"}
 MAY_IMPORT: dict[str, set[str]] = {
     "interp.errors": set(),
     "interp.atomic": set(),
+    "interp.processes": set(),
     "interp.tokenizer": set(),
     "interp.model": set(),
     "interp.data": set(),
@@ -30,7 +31,13 @@ MAY_IMPORT["interp"] = GROUND | SECOND | THIRD  # the lazy door in interp/__init
 MAY_IMPORT["probes"] = MAY_IMPORT["interp"] | {"interp"}
 MAY_IMPORT["apps"] = MAY_IMPORT["probes"] | {"probes"}
 OURS = ("interp", "probes", "apps", "benchmarks", "tests")
-OPEN_TO_ALL = {"interp.errors", "interp.atomic", "interp.tokenizer", "interp.__version__"}
+OPEN_TO_ALL = {
+    "interp.errors",
+    "interp.atomic",
+    "interp.processes",
+    "interp.tokenizer",
+    "interp.__version__",
+}
 
 FILES = sorted(path for top in ("interp", "probes", "apps") for path in (ROOT / top).rglob("*.py"))
 EACH_FILE = pytest.mark.parametrize(

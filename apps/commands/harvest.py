@@ -69,17 +69,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from interp.activations import Ranks, estimate, harvest
-    from interp.train.parallel import default_device, join
+    from interp.activations import estimate, harvest
+    from interp.processes import World, default_device, join
     from probes.subjects import opened, subjects
 
     world = join()
     these = subjects(options.model, steps=options.steps)
     plan_for = _planner(options)
-    together = Ranks(world.rank, world.size)
-    mine = these
+    together, mine = world, these
     if len(these) >= world.size > 1:  # each process its own checkpoints
-        mine, together = these[world.rank :: world.size], Ranks()
+        mine, together = these[world.rank :: world.size], World()
     for number, (subject, model) in enumerate(opened(mine)):
         model = model.to(options.device or default_device())
         plan = plan_for(model)
@@ -92,7 +91,7 @@ def run(options: argparse.Namespace) -> int:
             folder = folder / (subject.run if subject.step is None else f"step-{subject.step:08}")
         try:
             with _bar(str(subject)) as told:
-                store = harvest(model, plan, folder, ranks=together, progress=told)
+                store = harvest(model, plan, folder, world=together, progress=told)
         except KeyboardInterrupt:
             print(f"interp: stopped; the same command goes on from {folder}", file=sys.stderr)
             return 130

@@ -53,8 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from interp.data.corpus import PackedCorpus
+    from interp.processes import default_device, join
     from interp.train.loop import fit
-    from interp.train.parallel import default_device, join
 
     world = join()
     corpus = PackedCorpus.open(options.corpus)

@@ -4,7 +4,6 @@ from interp.activations.harvest import Estimate, estimate, harvest
 from interp.activations.moments import CrossMoments, CrossMomentsFitter, Moments, MomentsFitter
 from interp.activations.places import Places
 from interp.activations.plan import Plan
-from interp.activations.ranks import Ranks
 from interp.activations.reading import Reader, Rows, gather, read
 from interp.activations.store import Store
 from interp.activations.summary import Summary, summarise
@@ -18,7 +17,6 @@ __all__ = [
     "MomentsFitter",
     "Places",
     "Plan",
-    "Ranks",
     "Reader",
     "Rows",
     "Side",

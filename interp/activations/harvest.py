@@ -16,11 +16,11 @@ from interp import __version__
 from interp.activations.files import RowFiles, full_disk_explained, size_text
 from interp.activations.journal import FOLDER, Journal, refuse_others
 from interp.activations.plan import Job, Plan
-from interp.activations.ranks import Ranks
 from interp.activations.store import MANIFEST, MOMENTS, PLACES, TEXTS, Store
 from interp.activations.summary import SummaryFitter
 from interp.atomic import writing
 from interp.model.protocol import LanguageModel
+from interp.processes import World
 
 Progress = Callable[[int, int], None]
 """Told how many rows this process has read, and how many it will have read."""
@@ -31,7 +31,7 @@ def harvest(
     plan: Plan,
     folder: str | Path,
     *,
-    ranks: Ranks | None = None,
+    world: World | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Store:
     """Reads what is planned into a folder, and opens it.
@@ -42,7 +42,7 @@ def harvest(
 
     Args:
         folder: new, or left by an earlier call with the same model and plan.
-        ranks: the processes that share the work, each of which makes this call and sees the
+        world: the processes that share the work, each of which makes this call and sees the
             folder; by default those of the process group.
 
     Raises:
@@ -52,52 +52,52 @@ def harvest(
             text and token. What was finished before stays.
     """
     folder = Path(folder)
-    ranks = Ranks.here() if ranks is None else ranks
+    world = World.here() if world is None else world
     job = Job(model, plan)
     if (folder / MANIFEST).is_file():
         store = Store.open(folder)
         refuse_others(folder, store.about, job.description)
-        if ranks.first:  # of a process that was killed when all was done
+        if world.first:  # of a process that was killed when all was done
             shutil.rmtree(folder / FOLDER, ignore_errors=True)
         return store
     with full_disk_explained(folder):
-        journal = Journal(folder, job.description, ranks)
+        journal = Journal(folder, job.description, world)
         try:
-            _run(job, folder, journal, ranks, progress)
+            _run(job, folder, journal, world, progress)
         finally:
             journal.close()
     return Store.open(folder)
 
 
-def _run(job: Job, folder: Path, journal: Journal, ranks: Ranks, progress: Progress) -> None:
+def _run(job: Job, folder: Path, journal: Journal, world: World, progress: Progress) -> None:
     files = None
     if job.plan.rows is not None:
         files = RowFiles(folder, job.widths, job.plan.rows, len(job))
-    if ranks.first:
+    if world.first:
         if files is not None:
             files.allocate(fresh=not journal.earlier)
         for name, frame in ((PLACES, job.places()), (TEXTS, job.texts())):
             with writing(folder / name, "wb") as file:
                 frame.to_parquet(file, index=False)
-    ranks.wait()
+    world.wait()
     fitter = job.fitter()
     todo = [shard for shard in range(len(job.shards)) if shard not in journal.earlier]
     try:
         if files is not None:
             files.open()
-        _read_shards(job, todo[ranks.rank :: ranks.size], files, fitter, journal, progress)
+        _read_shards(job, todo[world.rank :: world.size], files, fitter, journal, progress)
     finally:
         if files is not None:
             files.close()
-    ranks.wait()
+    world.wait()
     if fitter is not None:
         summary = fitter.summary
-        if ranks.first and journal.summary is not None:
+        if world.first and journal.summary is not None:
             summary = summary + journal.summary
-        summary = summary.reduced(ranks)
-        if ranks.first:
+        summary = summary.reduced(world)
+        if world.first:
             summary.save(folder / MOMENTS)
-    if ranks.first:
+    if world.first:
         done = journal.shards()
         manifest = {
             **job.description,
@@ -110,7 +110,7 @@ def _run(job: Job, folder: Path, journal: Journal, ranks: Ranks, progress: Progr
         with writing(folder / MANIFEST) as file:
             json.dump(manifest, file, indent=1)
         journal.remove()
-    ranks.wait()
+    world.wait()
 
 
 def _read_shards(

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from interp.activations.ranks import Ranks
 from interp.activations.summary import Summary
 from interp.atomic import writing
 from interp.errors import LoadError, StoreError
+from interp.processes import World
 
 FOLDER = ".harvest"
 _PLAN = "plan.json"
@@ -41,12 +41,12 @@ class Journal:
         StoreError: the folder is another harvest's, or another process harvests into it.
     """
 
-    def __init__(self, folder: Path, description: dict[str, Any], ranks: Ranks):
+    def __init__(self, folder: Path, description: dict[str, Any], world: World):
         self.folder = folder / FOLDER
-        self.ranks = ranks
+        self.world = world
         self.mine: dict[int, Hashes] = {}
         self._lock: int | None = None
-        if ranks.first:
+        if world.first:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._take_lock()
             path = self.folder / _PLAN
@@ -55,7 +55,7 @@ class Journal:
             else:
                 with writing(path) as file:
                     json.dump(description, file, indent=1)
-        ranks.wait()
+        world.wait()
         found = [_read(path) for path in sorted(self.folder.glob("*.safetensors"))]
         self.earlier = {shard: hashes for shards, _ in found for shard, hashes in shards.items()}
         summaries = [summary for _, summary in found if summary.moments]
@@ -63,7 +63,7 @@ class Journal:
         for summary in summaries:
             self.summary = summary if self.summary is None else self.summary + summary
         self._path = self.folder / f"{uuid4().hex}.safetensors"
-        ranks.wait()  # nobody writes before all have read
+        world.wait()  # nobody writes before all have read
 
     def save(self, shard: int, hashes: Hashes, summary: Summary | None) -> None:
         """Says that a shard is finished.

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from interp.activations.moments import CrossMoments, CrossMomentsFitter, Moments, MomentsFitter
 from interp.activations.places import Places
-from interp.activations.ranks import Ranks
 from interp.activations.reading import TOKENS, Reader
 from interp.activations.texts import Texts
 from interp.atomic import writing
 from interp.errors import InputError, LoadError
 from interp.model.hook_points import NamesFilter, select
 from interp.model.protocol import LanguageModel
+from interp.processes import World
 
 Pair = tuple[str, str]
 
@@ -41,11 +41,11 @@ class Summary:
             {pair: own + other.cross[pair] for pair, own in self.cross.items()},
         )
 
-    def reduced(self, ranks: Ranks) -> Summary:
+    def reduced(self, world: World) -> Summary:
         """Of the rows of all processes, in each of them, on the CPU."""
         return Summary(
-            {site: _reduced(own, ranks) for site, own in self.moments.items()},
-            {pair: _reduced_pairs(own, ranks) for pair, own in self.cross.items()},
+            {site: _reduced(own, world) for site, own in self.moments.items()},
+            {pair: _reduced_pairs(own, world) for pair, own in self.cross.items()},
         )
 
     def to_tensors(self) -> dict[str, Tensor]:
@@ -166,12 +166,12 @@ def summarise(
     pairs = full_pairs(model, pairs, reader.sites)
     if labels is not None and len(labels) != len(reader.places):
         raise InputError(f"There are {len(labels)} labels for {len(reader.places)} rows.")
-    ranks = Ranks.here()
+    world = World.here()
     fitter = SummaryFitter(reader.widths(), n_classes, pairs)
-    for order in reader.batches[ranks.rank :: ranks.size]:
+    for order in reader.batches[world.rank :: world.size]:
         rows = reader.rows(order)
         fitter.update(rows.values, None if labels is None else labels[torch.from_numpy(order)])
-    return fitter.summary.reduced(ranks) if ranks.size > 1 else fitter.summary
+    return fitter.summary.reduced(world) if world.size > 1 else fitter.summary
 
 
 def full_pairs(model: LanguageModel, pairs: Iterable[Pair], sites: Sequence[str]) -> list[Pair]:
@@ -204,16 +204,16 @@ def _nothing(widths: Mapping[str, int], n_classes: int, pairs: Iterable[Pair]) -
     )
 
 
-def _reduced(own: Moments, ranks: Ranks) -> Moments:
-    pairs = _reduced_pairs(CrossMoments(own.n, own.mean, own.mean, own.scatter), ranks)
-    class_n, class_sums = ranks.sum(own.class_n), ranks.sum(own.class_sums)
+def _reduced(own: Moments, world: World) -> Moments:
+    pairs = _reduced_pairs(CrossMoments(own.n, own.mean, own.mean, own.scatter), world)
+    class_n, class_sums = world.sum(own.class_n), world.sum(own.class_sums)
     return Moments(pairs.n, pairs.mean_x, pairs.scatter, class_n, class_sums)
 
 
-def _reduced_pairs(own: CrossMoments, ranks: Ranks) -> CrossMoments:
+def _reduced_pairs(own: CrossMoments, world: World) -> CrossMoments:
     """Chan's formula for any number of parts: each is shifted to the common mean, and summed."""
-    n = int(ranks.sum(torch.tensor(own.n)))
-    mean_x, mean_y = (ranks.sum(mean * own.n) / n for mean in (own.mean_x, own.mean_y))
+    n = int(world.sum(torch.tensor(own.n)))
+    mean_x, mean_y = (world.sum(mean * own.n) / n for mean in (own.mean_x, own.mean_y))
     away_x, away_y = own.mean_x.cpu() - mean_x, own.mean_y.cpu() - mean_y
     scatter = own.scatter.cpu() + torch.outer(away_x, away_y) * own.n
-    return CrossMoments(n, mean_x, mean_y, ranks.sum(scatter))
+    return CrossMoments(n, mean_x, mean_y, world.sum(scatter))

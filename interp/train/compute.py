@@ -17,8 +17,8 @@ from interp.data.batch import IGNORED, Batch
 from interp.data.order import stream_seed
 from interp.errors import ConfigError
 from interp.model.transformer import HookedTransformer
+from interp.processes import World
 from interp.train.objective import Objective
-from interp.train.parallel import World
 from interp.train.settings import Settings
 
 

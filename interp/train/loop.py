@@ -18,12 +18,12 @@ from tqdm import tqdm
 from interp.data.batch import Source
 from interp.errors import ConfigError
 from interp.model.transformer import HookedTransformer
+from interp.processes import World, join
 from interp.train.average import Ema
 from interp.train.compute import Compute
 from interp.train.guard import Guard
 from interp.train.objective import CrossEntropy, Objective
 from interp.train.optimizer import Optimizers
-from interp.train.parallel import World, join
 from interp.train.precision import fastest_dtype
 from interp.train.recorder import Recorder
 from interp.train.schedule import decay_begins, is_checkpoint

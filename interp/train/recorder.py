@@ -29,8 +29,8 @@ from interp.errors import TrainingError
 from interp.model.config import TransformerConfig
 from interp.model.transformer import HookedTransformer
 from interp.pretrained.folder import METADATA, save_folder
+from interp.processes import World
 from interp.train.lora import merged
-from interp.train.parallel import World
 from interp.train.schedule import factor
 from interp.train.settings import RESULT, Settings
 from interp.train.state import load_state, newest_state, save_state

@@ -26,7 +26,7 @@ from torch.distributed.checkpoint.state_dict_saver import save
 
 from interp.atomic import writing
 from interp.errors import LoadError
-from interp.train.parallel import World
+from interp.processes import World
 
 _LAST = "state.json"
 

@@ -18,7 +18,6 @@ import torch
 
 from interp.activations import (
     Places,
-    Ranks,
     Reader,
     Store,
     estimate,
@@ -29,6 +28,7 @@ from interp.activations import (
 from interp.activations import files as files_module
 from interp.errors import InputError, LoadError, StoreError
 from interp.model.transformer import HookedTransformer
+from interp.processes import World
 from tests.activations.harvests import SITES, some_model, some_plan
 from tests.model.configurations import build
 
@@ -143,14 +143,14 @@ def test_ranks_share_the_shards_and_what_they_leave_is_gone_on_with(
 ) -> None:
     plan = some_plan(moments=False, classes=None, pairs=())
     _begin(model, tmp_path)
-    monkeypatch.setattr(Ranks, "wait", lambda self: None)
+    monkeypatch.setattr(World, "wait", lambda self: None)
     reads: list[tuple[int, int]] = []
 
     def progress(*done: int) -> None:
         reads.append(done)
 
     with pytest.raises(LoadError, match="unfinished"):  # the second process alone
-        harvest(model, plan, tmp_path, ranks=Ranks(1, 2), progress=progress)
+        harvest(model, plan, tmp_path, world=World(1, 2), progress=progress)
     sizes = whole.about["shard_rows"]
     assert reads[-1][0] == sum(sizes[1::2])
     store = harvest(model, plan, tmp_path, progress=progress)

@@ -13,7 +13,7 @@ import torch
 
 import interp
 from interp.errors import ConfigError
-from interp.train.parallel import World, join
+from interp.processes import World, join
 from tests.train.runs import weights
 
 pytestmark = pytest.mark.skipif(

@@ -16,10 +16,10 @@ from interp.data.batch import Batch
 from interp.errors import InputError
 from interp.model.config import TransformerConfig
 from interp.model.transformer import HookedTransformer
+from interp.processes import World
 from interp.train.compute import Compute
 from interp.train.objective import CrossEntropy
 from interp.train.optimizer import Optimizers
-from interp.train.parallel import World
 from interp.train.precision import fastest_dtype
 from interp.train.settings import Settings
 from interp.train.size.parameters import training_flops
