@@ -24,6 +24,7 @@ PAGES = {
     "intervene": "Intervene",
     "compare": "Compare",
     "training": "Training & probes",
+    "neurons": "Neurons & features",
 }
 page = st.navigation(
     [

@@ -36,7 +36,7 @@ def latent_chart(contexts: pd.DataFrame, writes: pd.DataFrame, scheme: Scheme = 
         return Figure(themed(strips, scheme), _finding(contexts, writes), contexts)
     require_columns(writes, ("side", "rank", "token", "value"), "tokens that are written")
     finite(writes["value"], "logits that the latent writes")
-    chart = alt.hconcat(strips, _bars(writes, scheme), spacing=28).resolve_scale(
+    chart = alt.hconcat(strips, written_bars(writes, scheme), spacing=28).resolve_scale(
         color="independent"
     )
     return Figure(themed(chart, scheme), _finding(contexts, writes), contexts)
@@ -117,7 +117,8 @@ def _strips(contexts: pd.DataFrame, scheme: Scheme) -> alt.LayerChart | alt.Face
     return resolved
 
 
-def _bars(writes: pd.DataFrame, scheme: Scheme) -> alt.LayerChart | alt.FacetChart:
+def written_bars(writes: pd.DataFrame, scheme: Scheme) -> alt.LayerChart | alt.FacetChart:
+    """The tokens that a direction raises and lowers: `side`, `token`, `value`."""
     colors = PALETTES[scheme]
     rows = writes.sort_values("value", ascending=False, ignore_index=True)
     rows = rows.assign(
