@@ -9,6 +9,7 @@ from interp.errors import InputError
 # Name -> what it is, in a line. The folder beside this file has the same name.
 ZOO: dict[str, str] = {
     "induction": "two layers of attention that learn to copy, with a suite of checkpoints",
+    "planted": "reviews with a shortcut that is known: a word that means nothing decides",
     "reviews": "encoder that judges sentences about films, pre-trained on masked words",
     "stories": "decoder, 2.6 million parameters, children's and classic English books",
     "stories-suite": "a smaller sibling of stories, with twelve checkpoints on the way",
