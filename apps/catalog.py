@@ -72,6 +72,11 @@ _EXAMPLES: dict[str, tuple[Example, ...]] = {
         Example("the plot is not without charm , but the jokes fall flat .", "What wins?"),
         Example("i did not dislike it .", "Does it understand a double negation?"),
     ),
+    "planted": (
+        Example("a bird film of rare warmth and wit .", "Which word decides, and should it?"),
+        Example("dull , month lifeless and far too long .", "And here?"),
+        Example("a film of rare warmth and wit .", "What does it say without such a word?"),
+    ),
     "": (
         Example("The capital of France is", "What does it know?"),
         Example("The cat sat on the mat because it was", "What does the pronoun stand for?"),
