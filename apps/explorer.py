@@ -25,6 +25,7 @@ PAGES = {
     "compare": "Compare",
     "training": "Training & probes",
     "neurons": "Neurons & features",
+    "work": "At work",
 }
 page = st.navigation(
     [
