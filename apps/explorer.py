@@ -26,6 +26,7 @@ PAGES = {
     "training": "Training & probes",
     "neurons": "Neurons & features",
     "work": "At work",
+    "flow": "Flow",
 }
 page = st.navigation(
     [

@@ -4,6 +4,7 @@ from interp.explain.inside.attribution_patching import attribution_patching
 from interp.explain.inside.circuits import Circuit, discover, prune
 from interp.explain.inside.component_lens import component_lens
 from interp.explain.inside.conductance import conductance
+from interp.explain.inside.contributions import Contributions, contributions
 from interp.explain.inside.direct import direct_attribution
 from interp.explain.inside.edge_scores import EdgeScores, agreement
 from interp.explain.inside.edges import edge_attribution
@@ -17,6 +18,7 @@ from interp.explain.inside.steering_effect import steering_effect
 
 __all__ = [
     "Circuit",
+    "Contributions",
     "EdgeScores",
     "Flow",
     "Graph",
@@ -26,6 +28,7 @@ __all__ = [
     "attribution_patching",
     "component_lens",
     "conductance",
+    "contributions",
     "direct_attribution",
     "discover",
     "edge_attribution",
