@@ -10,9 +10,10 @@ import argparse
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -20,9 +21,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import interp
-from benchmarks.planted_tables import SHUFFLED, Report
+from benchmarks.planted_tables import SHORTCUT, SHUFFLED, Report
 from benchmarks.report import write_between_markers
 from interp.explain import METHODS
+from interp.explain.baseline import Baseline
 from interp.explain.inside import (
     EdgeScores,
     attribution_patching,
@@ -40,7 +42,9 @@ from interp.explain.planted.ranking import (
     oracle,
     shuffled,
 )
+from interp.explain.planted.shortcut import shortcut_items
 from interp.explain.scorecard import ranks
+from interp.model.transformer import HookedTransformer
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "planted-truth.md"
 
@@ -107,10 +111,35 @@ EDGES: dict[str, dict[str, Any]] = {
 
 OPTIONS: dict[str, dict[str, Any]] = {"captum": {"algorithm": "ShapleyValueSampling"}}
 """Options of the methods that ask for some; the others run as they are."""
+
+
+class Asked(Protocol):
+    """What explainers are asked about: a `Planted`, or a model that was trained to a shortcut."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def level(self) -> str: ...
+    @property
+    def model(self) -> HookedTransformer: ...
+    @property
+    def baseline(self) -> Baseline | None: ...
+
+
+@dataclass(frozen=True)
+class Shortcut:
+    """A classifier that follows a planted word, against the mean embedding."""
+
+    model: HookedTransformer
+    name: str = "planted word"
+    level: str = SHORTCUT
+    baseline: Baseline | None = None
+
+
 # -- measuring ---------------------------------------------------------------------------------
 
 
-def explain(planted: Planted, item: Item, method: str) -> Sequence[float] | None:
+def explain(planted: Asked, item: Item, method: str) -> Sequence[float] | None:
     """The scores of a method; None if it does not go with the model."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of methods that do not converge: the table will show it
@@ -128,7 +157,7 @@ def explain(planted: Planted, item: Item, method: str) -> Sequence[float] | None
             return None
 
 
-def token_rows(name: str, planted: Planted, item: Item, draw: int) -> Iterator[dict[str, object]]:
+def token_rows(name: str, planted: Asked, item: Item, draw: int) -> Iterator[dict[str, object]]:
     """A row for every explainer and figure."""
     row = {
         "mechanism": planted.name,
@@ -143,7 +172,8 @@ def token_rows(name: str, planted: Planted, item: Item, draw: int) -> Iterator[d
     for method, scores in given.items():
         if scores is not None:
             figures[method] = measure(item, scores, draw)
-            figures[method][SHUFFLED] = measure(unknown, scores, draw)["auprc"]
+            if item.contribution is not None:
+                figures[method][SHUFFLED] = measure(unknown, scores, draw)["auprc"]
     for method, found in figures.items():
         for metric, value in found.items():
             yield {**row, "method": method, "metric": metric, "value": value}
@@ -215,11 +245,35 @@ def _flat(scores: HeadScores) -> NDArray[np.float64]:
     return flat
 
 
+def shortcut_rows(data: Path, n_items: int) -> Iterator[dict[str, object]]:
+    """The zoo's `planted`, asked why a sentence has the class of its planted word."""
+    from interp.zoo.recipes.planted import WORDS, planted
+    from interp.zoo.recipes.reviews import TASK
+
+    asked = Shortcut(interp.load("planted"))
+    sentences = [one for one in planted(data, "test") if one.label != one.original]
+    items = shortcut_items(asked.model, sentences, WORDS, TASK.labels)
+    for i, item in enumerate(items[:n_items]):
+        yield from token_rows("planted word", asked, item, i)
+
+
 def run(
-    n_items: int, n_seeds: int, trained: bool, log: Callable[[str], None] = lambda line: None
+    n_items: int,
+    n_seeds: int,
+    trained: bool,
+    data: Path | None = None,
+    log: Callable[[str], None] = lambda line: None,
 ) -> Report:
-    """Asks every explainer about every model of every seed."""
+    """Asks every explainer about every model of every seed.
+
+    Args:
+        trained: also about models trained under interchange.
+        data: folder of the data sets, to ask about the zoo's `planted` too.
+    """
     tokens, heads, estimates = [], [], []
+    if data is not None:
+        log("planted word")
+        tokens += list(shortcut_rows(data, n_items * n_seeds))
     for seed in range(n_seeds):
         for number, (name, planted) in enumerate(suite(seed, trained=trained)):
             log(f"[{seed + 1}/{n_seeds}] {name}")
@@ -242,6 +296,9 @@ def main(arguments: Sequence[str] | None = None) -> Report:
     parser.add_argument(
         "--trained", action="store_true", help="also models trained under interchange; minutes each"
     )
+    parser.add_argument(
+        "--data", type=Path, help="of the data sets: also the zoo's classifier with a shortcut"
+    )
     parser.add_argument("--write", action="store_true", help=f"put the tables into {PAGE.name}")
     chosen = parser.parse_args(arguments)
     if chosen.items < 1 or chosen.seeds < 1:
@@ -250,7 +307,7 @@ def main(arguments: Sequence[str] | None = None) -> Report:
     def log(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
-    done = run(chosen.items, chosen.seeds, chosen.trained, log)
+    done = run(chosen.items, chosen.seeds, chosen.trained, chosen.data, log)
     print(done.to_text())
     if chosen.write:
         write_between_markers(PAGE, done.to_markdown())

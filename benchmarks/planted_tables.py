@@ -50,11 +50,14 @@ class Report:
                 yield self._matrix(level)
         yield self._traps()
         yield self._shapes()
+        if SHORTCUT in set(self.tokens["level"]):
+            yield self._shortcut()
         yield self._heads()
         yield self._estimates()
 
     def _means(self, by: Sequence[str]) -> dict[tuple[str, ...], pd.Series]:
-        frame = summary(self.tokens, by)
+        # What a classifier has learnt beside its shortcut is not known, so it has its own table.
+        frame = summary(self.tokens[self.tokens["level"] != SHORTCUT], by)
         return {tuple(row[list(by)]): row for _, row in frame.iterrows()}
 
     @property
@@ -95,6 +98,17 @@ class Report:
         rows = [row(method, "auprc", method) for method in self.methods]
         rows.append(row("random", "auprc chance", "chance"))
         return f"AUPRC by mechanism, {level}", ["explainer", *mechanisms], rows
+
+    def _shortcut(self) -> tuple[str, list[str], list[list[str]]]:
+        here = self.tokens[self.tokens["level"] == SHORTCUT]
+        frame = summary(here, ["method", "metric"])
+        means = {(row["method"], row["metric"]): row for _, row in frame.iterrows()}
+        figures = ("auprc causal", "auroc causal")
+        found = here[here["metric"] == figures[0]].groupby("method")["value"].mean()
+        ranked = list(dict.fromkeys([*CONTROLS, *found.sort_values(ascending=False).index]))
+        rows = [[m, *(_cell(means.get((m, figure)), True) for figure in figures)] for m in ranked]
+        rows.append(["chance", _cell(means.get(("random", "auprc causal chance"))), "0.50"])
+        return "The word that a classifier falls for", ["explainer", *figures], rows
 
     def _traps(self) -> tuple[str, list[str], list[list[str]]]:
         means = self._means(["mechanism", "method", "metric"])
@@ -164,6 +178,7 @@ class Report:
         )
 
 
+SHORTCUT = "shortcut"
 LEVELS = ("hand-written", "compiled", "normed", "trained")
 
 
