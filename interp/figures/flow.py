@@ -11,7 +11,7 @@ from interp.figures.labels import columns, count, number, quoted, shorten, visib
 from interp.figures.theme import MONO, PALETTES, Scheme
 
 _MOST = 500  # edges that are drawn, the largest
-_FIRST = 80  # of them are shown before the slider is moved
+_FIRST = 80  # of them are shown at most before the slider is moved
 _LEVEL, _LABEL = 84, 12  # pixels between levels; columns of token text below and on top
 _PLACE = (30, 64)  # pixels of a position, at least and at most
 _WIDTH = 980  # pixels that a picture fills if positions have room for it
@@ -97,7 +97,8 @@ def _layers(
     y_scale = alt.Scale(domain=[-0.15, top + 0.45], nice=False)
     axis = alt.Axis(values=list(range(top + 1)), format="d", title="level")
     step = float(f"{largest / 200:.0e}")  # a number that is short to read
-    start = round(float(sizes.iloc[_FIRST]) / step) * step if len(sizes) > _FIRST else 0.0
+    few = float(sizes.iloc[_FIRST]) if len(sizes) > _FIRST else 0.0
+    start = max(2, round(few / step)) * step  # at least a hundredth of the largest
     slider = alt.param(
         name="least",
         value=float(f"{start:.6g}"),

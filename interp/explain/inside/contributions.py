@@ -113,7 +113,8 @@ def _levels(point: Point) -> list[_Level]:
     model = point.require_taps()
     pair = len(point.parts) == 2
     levels: list[_Level] = []
-    start, height, memory = 0, 0, ()
+    start, height = 0, 0
+    memory: tuple[int, ...] = ()  # the top of the encoder, which every block of a decoder reads
     for stack, ids in zip(
         ("encoder", "decoder") if pair else (model.last_stack,), point.parts.values(), strict=True
     ):

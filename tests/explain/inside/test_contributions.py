@@ -53,6 +53,14 @@ def test_what_enters_adds_up_to_the_target(name: str) -> None:
     np.testing.assert_allclose(total, found.value, atol=1e-9)
 
 
+@pytest.mark.parametrize("name", ["decoder-llama", "pair-t5"])
+def test_nothing_is_left_for_biases_where_a_model_has_none(name: str) -> None:
+    model, text, inputs = read(name)
+    found = contributions(model, text, Target.logit(1), inputs=inputs)
+    assert found.nodes["value"].abs().max() > 1e-3
+    np.testing.assert_allclose([*found.nodes["bias"], found.bias], 0, atol=1e-9)
+
+
 @pytest.mark.parametrize("name", ["decoder-llama", "decoder", "pair-t5"])
 def test_the_lowest_streams_hold_what_the_frozen_decomposition_gives_each_token(name: str) -> None:
     """Where nothing but the token's embedding enters a stack (rotary or relative positions)."""
