@@ -24,6 +24,7 @@ ANALYSES: dict[str, str] = {
     "heads": "where each attention head looks, what it copies, and which heads it reads",
     "importance": "which tokens, words, positions or heads matter over a whole data set",
     "lens": "what a model would predict if it stopped after each layer: logit and tuned lens",
+    "mdl": "how many bits the labels cost somebody who has a layer: the online code",
     "minimal_pairs": "which of two sentences a model finds more probable: BLiMP",
     "neurons": "how often each neuron is active, how strongly, and where most",
     "privacy": "what a model remembers of its training data, and who could show it",

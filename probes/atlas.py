@@ -80,13 +80,14 @@ def atlas(
             share a text; a class with a single example; checkpoints of unequal shapes.
         HookError: a site that a model lacks.
     """
-    parts = data if isinstance(data, Parts) else _parts(str(data), task, whole)
+    parts = data if isinstance(data, Parts) else parts_of(str(data), task, whole)
     study = Study(parts, family(probe), sites, pooling, controls, twins, draws)
     return tidy(over(subjects(run, steps=steps), study), task=task)
 
 
 @functools.lru_cache(maxsize=2)
-def _parts(data: str, task: str, whole: bool) -> Parts:
+def parts_of(data: str, task: str, whole: bool = False) -> Parts:
+    """A treebank by its folder, or by its name in the folder of all sets."""
     mirror = Path(os.environ.get(MIRROR, "."))
     folder = next((path for path in (Path(data), mirror / data) if path.is_dir()), None)
     if folder is None:
@@ -138,7 +139,7 @@ def _study(
     controls: int,
     twins: int,
 ) -> Study:
-    parts = _parts(data, task, whole)
+    parts = parts_of(data, task, whole)
     return Study(parts, family(probe), sites, pooling, controls, twins)
 
 
