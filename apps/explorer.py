@@ -27,6 +27,7 @@ PAGES = {
     "neurons": "Neurons & features",
     "work": "At work",
     "flow": "Flow",
+    "data": "Data & slices",
 }
 page = st.navigation(
     [

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from apps.reading import Opened
+from interp import InputError
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     from numpy.typing import NDArray
+
+MOST = 500  # examples of a table
+LONGEST = 2_000  # characters of one
+SLICES = 12
+SUFFIXES = (".csv", ".tsv", ".jsonl")
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
@@ -26,3 +34,99 @@ def probabilities(_opened: Opened, weights: str, texts: tuple[str, ...]) -> NDAr
     model = _opened.model
     labels = tuple(model.cfg.class_names)
     return Classification(labels).answer(model, [Example(text, labels[0]) for text in texts])
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def surprises(_opened: Opened, weights: str, texts: tuple[str, ...]) -> NDArray[np.float64]:
+    """Nats for each token of a text, [text], of a decoder; NaN where there is none to predict.
+
+    Raises:
+        InterpError: the model predicts no text.
+    """
+    import numpy as np
+
+    from interp.train.tasks.language_modelling import LanguageModelling
+
+    told = LanguageModelling().answer(_opened.model, list(texts))
+    return np.array([one.nats / one.tokens if one.tokens else np.nan for one in told])
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def uploaded(digest: str, _content: bytes, suffix: str, names: tuple[str, ...]) -> pd.DataFrame:
+    """The examples of an uploaded table, at most `MOST`, each cut to `LONGEST` characters.
+
+    Args:
+        digest: of the content, which names it.
+        suffix: one of `SUFFIXES`; the reader's own file name goes nowhere.
+        names: of the column of the texts, then of those that are kept.
+
+    Returns:
+        `text`, and `kept NAME` for each column that is kept.
+
+    Raises:
+        InterpError: it is no such table, or has no such column.
+    """
+    from pathlib import Path
+    from tempfile import TemporaryDirectory
+
+    import pandas as pd
+
+    from interp.data.readers import Reading, read_documents
+
+    column, *keep = names
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / f"table{suffix}"
+        path.write_bytes(_content)
+        found = islice(read_documents([path], Reading(column, tuple(keep))), MOST)
+        rows = [
+            {"text": one.text[:LONGEST], **{f"kept {k}": _short(one.metadata[k]) for k in keep}}
+            for one in found
+            if one.text.strip()
+        ]
+    if not rows:
+        raise InputError("The table holds no text.")
+    return pd.DataFrame(rows)
+
+
+def _short(value: object) -> str:
+    return str(value)[:100]
+
+
+def sliced(scores: NDArray[np.float64], names: list[str], share: bool) -> pd.DataFrame:
+    """The mean score of each slice with its interval: `label`, `value`, `ci_low`, `ci_high`, `n`.
+
+    Args:
+        scores: [example]; right (1) or wrong (0) where `share`, else any number.
+        names: of the slice of each example; the largest `SLICES` are kept.
+    """
+    import numpy as np
+    import pandas as pd
+
+    from interp.train.metrics import mean, proportion
+
+    rows = []
+    slices = pd.Series(names).value_counts(sort=False)
+    for name in slices.index[slices.rank(method="first", ascending=False) <= SLICES]:
+        here = scores[np.array(names) == name]
+        one = proportion("", int(here.sum()), len(here)) if share else mean("", here)
+        rows.append(
+            {
+                "label": name,
+                "value": one.value,
+                "ci_low": one.ci_low,
+                "ci_high": one.ci_high,
+                "n": one.n,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def by_length(texts: list[str]) -> list[str]:
+    """The slice of each text by its number of words: four of like size."""
+    import numpy as np
+
+    words = np.array([len(text.split()) for text in texts])
+    cuts = np.unique(np.quantile(words, [0.25, 0.5, 0.75], method="lower"))
+    place = np.searchsorted(cuts, words, side="left")
+    ends = {int(p): (words[place == p].min(), words[place == p].max()) for p in np.unique(place)}
+    return [f"{ends[int(p)][0]} to {ends[int(p)][1]} words" for p in place]
