@@ -172,7 +172,7 @@ def _slices(scored: pd.DataFrame, share: bool) -> None:
     found = sliced(known["score"].to_numpy(float), names, share)
     whole, title = float(known["score"].mean()), _title(scored, share)
     figure = slices_chart(found, scheme(), title=title, whole=whole, share="predicted" in scored)
-    chart(figure, "slices", title, whole, width="stretch")
+    chart(figure, "slices", title, whole)
 
 
 def _calibration(state: State, scored: pd.DataFrame) -> None:
