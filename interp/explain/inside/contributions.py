@@ -79,7 +79,7 @@ def contributions(
         UnsupportedModelError: a part of the model has no rule, or it is another library's.
         InputError: what the model or the target refuses.
     """
-    point = Point.read(model, text, read_target(target), Baseline.zero(), dict(inputs or {}))
+    point = Point.read(model, text, read_target(target), Baseline.mean(), dict(inputs or {}))
     levels = _levels(point)
     run = _Run(point, levels, 1)
     slopes = run.slopes()
