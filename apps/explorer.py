@@ -22,11 +22,11 @@ PAGES = {
     "attribution": "Attribution",
     "attention": "Attention",
     "intervene": "Intervene",
-    "compare": "Compare",
     "training": "Training & probes",
+    "compare": "Compare",
     "neurons": "Neurons & features",
-    "work": "At work",
     "flow": "Flow",
+    "work": "At work",
     "data": "Data & slices",
 }
 page = st.navigation(
