@@ -128,5 +128,8 @@ def by_length(texts: list[str]) -> list[str]:
     words = np.array([len(text.split()) for text in texts])
     cuts = np.unique(np.quantile(words, [0.25, 0.5, 0.75], method="lower"))
     place = np.searchsorted(cuts, words, side="left")
-    ends = {int(p): (words[place == p].min(), words[place == p].max()) for p in np.unique(place)}
-    return [f"{ends[int(p)][0]} to {ends[int(p)][1]} words" for p in place]
+    names = {}
+    for here in np.unique(place):
+        low, high = words[place == here].min(), words[place == here].max()
+        names[here] = f"{low} words" if low == high else f"{low} to {high} words"
+    return [names[here] for here in place]

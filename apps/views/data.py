@@ -60,7 +60,7 @@ def show(state: State) -> None:
     except InterpError as error:
         refuse(say("This table cannot be read."), error)
         return
-    _rows(scored)
+    _rows(scored, _title(scored, share))
     left, right = st.columns(2, gap="large")
     with left:
         _slices(scored, share)
@@ -125,7 +125,7 @@ def _title(scored: pd.DataFrame, share: bool) -> str:
     return "confidence" if "predicted" in scored else "nats for a token"
 
 
-def _rows(scored: pd.DataFrame) -> None:
+def _rows(scored: pd.DataFrame, title: str) -> None:
     """The examples, of which one is chosen and sent."""
     shown = scored
     if "label" in scored and st.toggle(say("Errors only"), key="errors_only", bind="query-params"):
@@ -144,6 +144,7 @@ def _rows(scored: pd.DataFrame) -> None:
     texts = [name for name in shown.columns if shown[name].dtype.kind not in "iuf"]
     st.dataframe(
         shown.assign(**{name: shown[name].map(literal) for name in texts}),
+        column_config={"score": "right" if "label" in scored else title},
         hide_index=True,
         height=280,
         key="examples_table",
@@ -168,6 +169,8 @@ def _slices(scored: pd.DataFrame, share: bool) -> None:
     if not len(known):
         st.info(say("There is nothing to measure."))
         return
+    if "slice" not in known:  # short texts first
+        known = known.sort_values("text", key=lambda texts: texts.str.split().str.len())
     names = list(known["slice"]) if "slice" in known else by_length(list(known["text"]))
     found = sliced(known["score"].to_numpy(float), names, share)
     whole, title = float(known["score"].mean()), _title(scored, share)
