@@ -8,6 +8,7 @@ from interp.errors import InputError
 
 # Name -> what it is, in a line. The folder beside this file has the same name.
 ZOO: dict[str, str] = {
+    "grokking": "one layer that adds modulo 113: remembers first, understands later; a suite",
     "induction": "two layers of attention that learn to copy, with a suite of checkpoints",
     "planted": "reviews with a shortcut that is known: a word that means nothing decides",
     "reviews": "encoder that judges sentences about films, pre-trained on masked words",
