@@ -6,21 +6,24 @@ import pytest
 import torch
 
 import interp
-from apps.reading import TOP, Opened, attribute, encode, open_model, read
+from apps.reading import TOP, Opened, Passage, Reading, encode, open_model, read
 
 TEXT = "Once upon a time there was a little"
 
 
 @pytest.fixture(scope="module")
 def opened() -> Opened:
-    return open_model("stories")
+    return open_model("stories", "stories", None)
+
+
+def reading_of(opened: Opened) -> Reading:
+    return read(opened.model, opened.weights, encode(opened.model, opened.weights, TEXT))
 
 
 def test_predictions_are_those_of_the_model(opened: Opened) -> None:
-    ids = encode(opened.model, TEXT)
-    reading = read(opened.model, opened.weights, ids)
+    reading = reading_of(opened)
     with torch.no_grad():
-        shares = opened.model(torch.tensor([ids]))[0].float().softmax(-1)
+        shares = opened.model(**reading.passage.inputs)[0].float().softmax(-1)
     for position, guesses in reading.predictions.groupby("position"):
         best = shares[position].topk(TOP)
         assert guesses["token_id"].tolist() == best.indices.tolist()
@@ -31,7 +34,7 @@ def test_predictions_are_those_of_the_model(opened: Opened) -> None:
 
 
 def test_the_lens_ends_at_the_prediction(opened: Opened) -> None:
-    reading = read(opened.model, opened.weights, encode(opened.model, TEXT))
+    reading = reading_of(opened)
     last = reading.lens[reading.lens["layer"] == opened.model.cfg.n_layers]
     first = reading.predictions[reading.predictions["place"] == 0]
     assert last["top_token"].tolist() == first["token"].tolist()
@@ -42,36 +45,45 @@ def test_the_lens_ends_at_the_prediction(opened: Opened) -> None:
 
 def test_patterns_are_causal_and_sum_to_one(opened: Opened) -> None:
     cfg = opened.model.cfg
-    reading = read(opened.model, opened.weights, encode(opened.model, TEXT))
-    n = len(reading.ids)
-    assert reading.patterns.shape == (cfg.n_layers, cfg.n_heads, n, n)
-    assert reading.patterns.sum(-1) == pytest.approx(1.0, abs=1e-5)
-    assert (reading.patterns[:, :, *(torch.triu_indices(n, n, 1).numpy())] == 0).all()
+    reading = reading_of(opened)
+    n = len(reading.passage.ids)
+    (patterns,) = reading.patterns.values()
+    assert patterns.shape == (cfg.n_layers, cfg.n_heads, n, n)
+    assert patterns.sum(-1) == pytest.approx(1.0, abs=1e-5)
+    assert (patterns[:, :, *(torch.triu_indices(n, n, 1).numpy())] == 0).all()
     assert len(reading.tokens) == n
 
 
 def test_a_reading_is_computed_once_for_each_recipe(opened: Opened) -> None:
-    ids = encode(opened.model, TEXT)
-    assert read(opened.model, opened.weights, ids) is read(opened.model, opened.weights, ids)
-    assert read(opened.model, opened.weights, ids) is not read(opened.model, "other", ids)
-    assert open_model("stories") is opened
+    passage = encode(opened.model, opened.weights, TEXT)
+    again = Passage(tuple(passage.ids))
+    assert read(opened.model, opened.weights, passage) is read(opened.model, opened.weights, again)
+    assert read(opened.model, opened.weights, passage) is not read(opened.model, "other", passage)
+    assert open_model("stories", "stories", None) is opened
 
 
-def test_scores_add_up_to_the_logit_beyond_the_baseline(opened: Opened) -> None:
-    ids = encode(opened.model, TEXT)
-    reading = read(opened.model, opened.weights, ids)
-    best = reading.predictions.query(f"position == {len(ids) - 1}").iloc[0]
-    found = attribute(
-        opened.model, opened.weights, ids, int(best["token_id"]), "integrated_gradients"
-    )
-    assert len(found.scores) == len(ids)
-    assert found.value == pytest.approx(best["logit"], abs=1e-3)
-    assert found.tokens == reading.tokens
-    error = abs(sum(found.scores) - found.difference)
-    assert error <= 0.01 * abs(found.difference)
-    assert found.converged
+def test_what_a_translator_wrote_is_read_beside_its_source() -> None:
+    opened = open_model("translate-en-fr", "translate-en-fr", None)
+    passage = encode(opened.model, opened.weights, "I am happy.")
+    reading = read(opened.model, opened.weights, passage)
+    assert "".join(reading.source_tokens).startswith("I am happy.")
+    # Greedily written: each token is the most probable one after those before it.
+    best = reading.predictions[reading.predictions["place"] == 0]["token_id"].tolist()
+    assert best[:-1] == list(passage.ids[1:])
+    assert passage.until(2).ids == passage.ids[:3]
+    crossed = reading.patterns["decoder to source"]
+    assert crossed.shape[-2:] == (len(passage.ids), len(passage.source))
+
+
+def test_a_classifier_gives_its_classes_by_name() -> None:
+    opened = open_model("reviews", "reviews", None)
+    passage = encode(opened.model, opened.weights, "a film of rare warmth and wit .")
+    reading = read(opened.model, opened.weights, passage)
+    assert reading.outputs == "class" and reading.lens is None
+    assert reading.predictions["token"].tolist() == ["pos", "neg"]
+    assert reading.predictions["probability"].sum() == pytest.approx(1.0)
 
 
 def test_a_text_longer_than_the_context_is_refused(opened: Opened) -> None:
     with pytest.raises(interp.InputError, match=r"reads 256 at most"):
-        encode(opened.model, "word " * 400)
+        encode(opened.model, opened.weights, "word " * 400)
