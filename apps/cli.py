@@ -29,7 +29,7 @@ COMMANDS = {
     "generate": "continue a prompt",
     "explain": "say which tokens a prediction rests on",
     "harvest": "keep activations of many texts on the disk",
-    "probe": "ask a model, or every checkpoint of a run, what it knows and where",
+    "probe": "ask what a model knows, where, since when",
     "explore": "open the explorer in the browser",
 }
 

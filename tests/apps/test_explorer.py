@@ -14,7 +14,10 @@ from tests.figures.markup import read_html
 
 HOSTILE = "<img src=x onerror=alert(1)> ![](http://x) </script> **bold** [a](http://b) \u202eabc"
 TABLES = ("PAGES", "_KINDS")  # of names and texts that pages say
-PAGES = ("start", "lens", "attribution", "attention", "intervene")
+PAGES = (
+    *("start", "lens", "attribution", "attention", "intervene"),
+    *("flow", "compare", "neurons", "training", "work", "data"),
+)
 
 
 @pytest.fixture
@@ -205,8 +208,10 @@ def test_hostile_text_is_never_markdown(page: AppTest, name: str) -> None:
     for element in page.get("html"):
         tree = read_html(element.proto.body)
         assert not tree.all("img") and not tree.all("script")
-    for tokens in strips(page):
-        assert visible(HOSTILE[:4].strip("<")) in "".join(tokens)
+    if name in ("start", "attribution"):  # the strips of other pages may be of other texts
+        assert strips(page)
+        for tokens in strips(page):
+            assert visible(HOSTILE[:4].strip("<")) in "".join(tokens)
 
 
 def test_a_text_beyond_the_context_is_refused_in_plain_words(page: AppTest) -> None:

@@ -103,7 +103,7 @@ def test_the_page_gets_the_tables(
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- last run: begin -->\n<!-- last run: end -->\nafter\n", "utf-8")
     monkeypatch.setattr(benchmark, "PAGE", page)
-    monkeypatch.setattr(benchmark, "run", lambda items, seeds, trained, log: done)
+    monkeypatch.setattr(benchmark, "run", lambda items, seeds, trained, data, log: done)
     main(["--write"])
     written = page.read_text("utf-8")
     assert written.startswith("before") and written.endswith("after\n")

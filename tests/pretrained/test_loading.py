@@ -168,7 +168,7 @@ def test_an_unreachable_hub(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
     with pytest.raises(
-        LoadError, match=r"zoo \(induction, stories.*no route to host.*folder of a copy"
+        LoadError, match=r"zoo \(grokking, induction, .*no route to host.*folder of a copy"
     ):
         interp.load("storys")
 

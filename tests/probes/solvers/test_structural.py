@@ -78,7 +78,9 @@ def test_a_hidden_tree_metric_is_found() -> None:
     found = [probe.predict((metric_rows(h) @ hidden).float().expand(2, -1, -1)) for h in fresh]
     pairs = list(zip(found, fresh, strict=True))
     assert np.mean([attachment(d[0].double().numpy(), h) for d, h in pairs]) == 1.0
-    assert np.mean([rank_agreement(d[0].numpy(), tree_distances(h)) for d, h in pairs]) > 0.95
+    # Of distances that are equal in the tree the fit makes nearly equal ones, in some order.
+    assert np.mean([rank_agreement(d[0].numpy(), tree_distances(h)) for d, h in pairs]) > 0.9
+    assert np.mean([rank_agreement(d[1].numpy(), tree_distances(h)) for d, h in pairs]) < 0.8
     assert probe.loss[0] < 0.2 < probe.loss[1]
 
 

@@ -113,7 +113,10 @@ def test_what_does_not_fit_the_model_or_the_labels_is_refused() -> None:
     with pytest.raises(ConfigError, match="needs a model with the head 'classification'"):
         task.answer(model(), records)
     three = Classification(("neg", "other", "pos")).prepare(model())
-    with pytest.raises(ConfigError, match="The model has 3 classes, and there are 2 labels"):
+    with pytest.raises(
+        ConfigError,
+        match="The model's classes are 'neg', 'other', 'pos', and the labels 'neg', 'pos'",
+    ):
         task.answer(three, records)
     with pytest.raises(InputError, match="has the label 'maybe'"):
         task.source(task.prepare(model()), [Example("a", "maybe")], tokens=10)
