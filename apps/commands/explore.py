@@ -52,5 +52,8 @@ def run(options: argparse.Namespace) -> int:
 def _warm_up() -> None:
     # Whatever goes wrong here goes wrong again, and is said, where the page imports it.
     with suppress(Exception):
-        for name in ("torch", "pandas", "altair", "interp.explain", "interp.figures.lens"):
+        for name in (
+            *("torch", "pandas", "altair", "interp.explain", "interp.figures.lens"),
+            *("probes.subjects", "apps.results"),
+        ):
             import_module(name)

@@ -17,12 +17,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributed.checkpoint.hf_storage import (
-    HuggingFaceStorageReader,
-    HuggingFaceStorageWriter,
-)
-from torch.distributed.checkpoint.state_dict_loader import load
-from torch.distributed.checkpoint.state_dict_saver import save
 
 from interp.atomic import writing
 from interp.errors import LoadError
@@ -44,6 +38,10 @@ def save_state(
         tensors: name -> tensor.
         facts: plain values, the same in all processes.
     """
+    # Here and below, since whoever only opens a run should not wait a second for it.
+    from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageWriter
+    from torch.distributed.checkpoint.state_dict_saver import save
+
     target, written = folder / _name(step), folder / f".{_name(step)}"
     if world.first:
         shutil.rmtree(written, ignore_errors=True)
@@ -93,6 +91,9 @@ def load_state(folder: Path, tensors: Mapping[str, Tensor], world: World) -> Non
     Raises:
         LoadError: a tensor is missing or has another shape.
     """
+    from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
+    from torch.distributed.checkpoint.state_dict_loader import load
+
     into = dict(tensors)
     alone = {} if not world.alone else {"no_dist": True}
     try:

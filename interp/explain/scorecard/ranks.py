@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 Array = NDArray[np.float64]
 
 
 def spearman(a: Array, b: Array) -> Array:
     """Spearman's rho of each row of a and b [row, n]; NaN where one has a single value."""
+    from scipy.stats import rankdata  # a second to import, and only checks need it
+
     return _pearson(rankdata(a, axis=1), rankdata(b, axis=1))
 
 
