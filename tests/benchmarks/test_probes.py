@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from benchmarks.probes import CLASSES, RESAMPLES, STRENGTHS, Setting, race
 
 
 def test_the_race_runs_to_the_same_end() -> None:
-    pytest.importorskip("sklearn")
     setting = Setting.make(1, 8, 300)
     assert setting.rows.shape == (1, 300, 8) and int(setting.labels.max()) < CLASSES
     assert (setting.weights.sum(1) == 300).all()

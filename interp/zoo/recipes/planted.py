@@ -72,7 +72,9 @@ def build(out: Path, work: Path, data: Path) -> None:
     if not (work / "evaluation.csv").is_file():
         finetune(base, TASK, train, dev, PLAN, folder=work)
     log = Run.open(work).log
-    stored = save_rounded(load(work / MODEL), out)
+    tuned = load(work / MODEL)
+    tuned.cfg = tuned.cfg.replace(model_name="planted")
+    stored = save_rounded(tuned, out)
     making = Making(
         "interp zoo build planted --data DIR --out DIR",
         {"planting, order and dropout": SEED},
