@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -153,20 +154,12 @@ class Attribution:
     def to_html(self, path: str | Path | None = None) -> str:
         """A page that opens without a network: strip, table and facts; also written to `path`."""
         from interp.figures.page import facts_html, page_html, paragraph_html, score_table_html
-        from interp.figures.strip import color_limit, strip_finding, token_strip_html
+        from interp.figures.strip import strip_finding
 
         body = [facts_html(self.facts())]
-        for side in dict.fromkeys(self.side):
-            mine = [i for i, name in enumerate(self.side) if name == side]
-            tokens, scores = [self.tokens[i] for i in mine], [self.scores[i] for i in mine]
+        for strip, tokens, scores in self._strips():
             body += [
-                token_strip_html(
-                    tokens,
-                    scores,
-                    title="" if side == "input" else side.capitalize(),
-                    unit=self.unit,
-                    limit=color_limit(self.scores),  # one scale for both sides
-                ),
+                strip,
                 paragraph_html(strip_finding(tokens, scores)),
                 score_table_html(tokens, scores),
             ]
@@ -174,6 +167,22 @@ class Attribution:
         if path is not None:
             write_text(Path(path), text)
         return text
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the strip."""
+        return "".join(strip for strip, _, _ in self._strips())
+
+    def _strips(self) -> Iterator[tuple[str, list[str], list[float]]]:
+        """The strip of each side, with its tokens and scores."""
+        from interp.figures.strip import color_limit, token_strip_html
+
+        for side in dict.fromkeys(self.side):
+            mine = [i for i, name in enumerate(self.side) if name == side]
+            tokens, scores = [self.tokens[i] for i in mine], [self.scores[i] for i in mine]
+            title = "" if side == "input" else side.capitalize()
+            limit = color_limit(self.scores)  # one scale for both sides
+            strip = token_strip_html(tokens, scores, title=title, unit=self.unit, limit=limit)
+            yield strip, tokens, scores
 
     @property
     def unit(self) -> str:

@@ -31,6 +31,15 @@ class Figure:
     alt: str
     frame: pd.DataFrame
 
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        """What a notebook shows: the picture with its finding below, which runs no script."""
+        from interp.figures.still import shown_html
+
+        try:
+            return {"text/html": shown_html(self), "text/plain": self.alt}
+        except InputError as error:  # nothing that draws is installed
+            return {"text/plain": f"{self.alt}\n\n{error}"}
+
 
 def themed(
     chart: alt.LayerChart | alt.FacetChart | alt.HConcatChart | alt.VConcatChart,

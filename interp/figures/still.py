@@ -26,12 +26,20 @@ def figure_html(draw: Callable[[Scheme], Figure]) -> str:
     Raises:
         InputError: the library that draws charts is not installed.
     """
-    light, dark = draw("light"), draw("dark")
-    finding = escape(literal(light.alt))
+    dark = f'<source media="(prefers-color-scheme:dark)" srcset="{_address(draw("dark"))}">'
+    return shown_html(draw("light"), dark)
+
+
+def shown_html(figure: Figure, sources: str = "") -> str:
+    """A chart as a picture with its finding below; `sources` are others for other devices.
+
+    Raises:
+        InputError: the library that draws charts is not installed.
+    """
+    finding = escape(literal(figure.alt))
     return (
-        '<figure style="margin:0"><picture>'
-        f'<source media="(prefers-color-scheme:dark)" srcset="{_address(dark)}">'
-        f'<img src="{_address(light)}" alt="{finding}" style="max-width:100%;height:auto">'
+        f'<figure style="margin:0"><picture>{sources}'
+        f'<img src="{_address(figure)}" alt="{finding}" style="max-width:100%;height:auto">'
         f"</picture><figcaption>{finding}</figcaption></figure>"
     )
 

@@ -66,6 +66,12 @@ def test_both_sides_of_a_pair_have_a_strip_and_count_their_own_positions() -> No
     assert page.count("<figure") == 2 and "Source" in page and "Target" in page
 
 
+def test_a_notebook_shows_the_strips_of_the_page(found: Attribution) -> None:
+    shown = found._repr_html_()
+    assert shown.startswith("<figure")
+    assert shown in found.to_html()
+
+
 def test_a_file_that_cannot_be_written_leaves_nothing(found: Attribution, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be written"):
         found.to_html(tmp_path / "missing" / "why.html")
