@@ -30,6 +30,7 @@ COMMANDS = {
     "explain": "say which tokens a prediction rests on",
     "harvest": "keep activations of many texts on the disk",
     "probe": "ask what a model knows, where, since when",
+    "audit": "from a model to evidence that a person can sign",
     "explore": "open the explorer in the browser",
 }
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+from apps.audit.section import Section
 
 if TYPE_CHECKING:
     from interp import Run
@@ -21,7 +23,7 @@ class Examples:
     Attributes:
         records: what `interp.train.tasks.records_of` read.
         source: where from, in words: a file's name, a set, or what comes with the zoo.
-        sha256: of the file; "" where there is none.
+        sha256: of the file, or of the records where they are no file of their own.
     """
 
     records: Sequence[Any]
@@ -43,6 +45,10 @@ class Audited:
         learnt: examples that it has learnt from; None if none are known.
         depth: how much is looked at: `quick` takes minutes on two cores, `full` takes all data.
         seed: of all chance.
+        purpose: what the user says that the model is for, see `apps.audit.stated.TOPICS`.
+        command: that asks for this audit.
+        since: folder of the audit that this one is compared with.
+        sections: what the parts before have answered, for those that look back.
     """
 
     name: str
@@ -54,6 +60,10 @@ class Audited:
     learnt: Examples | None
     depth: Depth
     seed: int
+    purpose: Mapping[str, str] = field(default_factory=dict)
+    command: str = ""
+    since: Path | None = None
+    sections: Mapping[str, Section] = field(default_factory=dict)
 
     def at_most(self, quick: int, standard: int, full: int | None = None) -> int | None:
         """The number that belongs to the depth; None is everything."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from interp.errors import InputError
 
@@ -32,3 +33,19 @@ def zoo_folder(name: str) -> Path:
     if name not in ZOO:
         raise InputError(f"The zoo has no model {name!r}. It has: {', '.join(names())}.")
     return Path(__file__).parent / name
+
+
+Side = Literal["held_out", "learnt"]
+
+# Models that learnt from the texts of another one.
+_TEXTS_OF = {"stories-suite": "stories"}
+
+
+def sample(name: str, side: Side) -> Path | None:
+    """Some examples of a model's task that come with it, as JSON lines; None if none do.
+
+    Args:
+        side: `held_out` are some that it has not learnt from, `learnt` some that it has.
+    """
+    path = zoo_folder(_TEXTS_OF.get(name, name)) / f"{side}.jsonl"
+    return path if path.is_file() else None

@@ -1,0 +1,85 @@
+"""Ask the parts of an audit in their order, keep what they answer, and write the reports."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from pathlib import Path
+
+from apps.audit.audited import Audited
+from apps.audit.folder import AuditFolder
+from apps.audit.parts import PARTS
+from apps.audit.recipe import Recipe
+from apps.audit.section import Finding, Section
+from interp import InputError, InterpError
+
+# These look at the answers of the others and take no time, so they are asked each time.
+CLOSING = ("limits", "changes", "reproduce")
+
+
+def run_audit(
+    audited: Audited,
+    out: Path,
+    *,
+    parts: Iterable[str] | None = None,
+    tell: Callable[[str], None] = lambda line: None,
+) -> list[Section]:
+    """Asks the parts, those that have answered before excepted.
+
+    Args:
+        out: folder of the audit; if it was begun there, it goes on.
+        parts: names of those to ask; by default all. The order is theirs in `PARTS`.
+        tell: gets a line on each part that begins and ends.
+
+    Raises:
+        ConfigError: the folder holds something else.
+        InputError: an unknown part.
+    """
+    wanted = chosen(parts)
+    recipe = Recipe.of(audited)
+    folder = AuditFolder.open(out, recipe)
+    done: dict[str, Section] = {}
+    for number, name in enumerate(wanted, start=1):
+        label = f"[{number}/{len(wanted)}] {name}"
+        section = None if name in CLOSING else folder.stored(name)
+        if section is not None:
+            tell(f"{label}: done before")
+        else:
+            tell(f"{label}: {PARTS[name]} ...")
+            section = ask(name, dataclasses.replace(audited, sections=dict(done)))
+            folder.save(section)
+            tell(f"{label}: {section.seconds:.1f} s")
+        done[name] = section
+    return list(done.values())
+
+
+def chosen(parts: Iterable[str] | None) -> list[str]:
+    """The named parts in the order of the page.
+
+    Raises:
+        InputError: there is none of a name.
+    """
+    names = list(PARTS if parts is None else parts)
+    unknown = [name for name in names if name not in PARTS]
+    if unknown:
+        raise InputError(f"There is no part {unknown[0]!r}; there are {', '.join(PARTS)}.")
+    return [name for name in PARTS if name in names]
+
+
+def ask(name: str, audited: Audited) -> Section:
+    """The answer of a part, timed; what it refuses becomes the finding that it is unknown."""
+    began = time.perf_counter()
+    try:
+        section: Section = import_module(f"apps.audit.parts.{name}").part(audited)
+    except InterpError as error:
+        message = " ".join(str(error).split())
+        section = Section(
+            name,
+            name.capitalize(),
+            text=(f"This part asks {PARTS[name]}. It could not be answered.",),
+            findings=(Finding(f"{name}.refused", "unknown", f"Could not be measured: {message}"),),
+            open=(f"Nothing is known of {PARTS[name]}: {message}",),
+        )
+    return dataclasses.replace(section, seconds=round(time.perf_counter() - began, 3))

@@ -1,0 +1,79 @@
+"""Audit a model or a run: from its weights to evidence that a person can sign.
+
+Writes one page that opens offline, its JSON twin, the tables, and a model card. What is stopped
+goes on when the same command is given again. docs/auditing.md says how to read it."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+from typing import get_args
+
+EXAMPLES = """\
+  interp audit stories --out audit
+  interp audit my-run/model --data test.jsonl --depth standard --out audit
+  interp audit planted --fail-on thresholds.toml
+  interp audit my-run --data test.jsonl --since audit-of-may --out audit-of-june"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from apps.audit.audited import Depth
+    from apps.audit.parts import PARTS
+
+    parser.add_argument("model", help="a zoo name, a model folder, a run, or a Hugging Face id")
+    what = parser.add_argument_group("what it is measured on")
+    what.add_argument(
+        "--data", metavar="FILE", help="examples it has not learnt from, or set:NAME:SPLIT"
+    )
+    what.add_argument("--learnt", metavar="FILE", help="examples that it has learnt from")
+    what.add_argument("--task", help="by default the one that the model was fine-tuned on")
+    how = parser.add_argument_group("how")
+    how.add_argument(
+        "--depth", choices=get_args(Depth), default="quick", help="quick takes minutes (default)"
+    )
+    how.add_argument("--seed", type=int, default=0, help="of all chance (0)")
+    how.add_argument("--parts", metavar="NAME,NAME", help=f"only some of: {', '.join(PARTS)}")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write (audit-NAME)")
+    parser.add_argument(
+        "--since", type=Path, metavar="DIR", help="an earlier audit to compare with"
+    )
+    parser.add_argument(
+        "--fail-on", type=Path, metavar="FILE.toml", help="exit 1 if a threshold is not met"
+    )
+    parser.add_argument("--json", action="store_true", help="print the findings, one JSON a line")
+
+
+def run(options: argparse.Namespace) -> int:
+    from apps.audit.opening import open_audited
+    from apps.audit.running import run_audit
+
+    audited = open_audited(
+        options.model,
+        data=options.data,
+        learnt=options.learnt,
+        task=options.task,
+        depth=options.depth,
+        seed=options.seed,
+        command=_command(options),
+        since=options.since,
+    )
+    out = options.out or Path(f"audit-{audited.name}")
+    parts = None if options.parts is None else options.parts.split(",")
+    run_audit(audited, out, parts=parts, tell=_tell)
+    return 0
+
+
+def _command(options: argparse.Namespace) -> str:
+    """The command that makes the same audit: what changes its figures, and nothing else."""
+    words = ["interp", "audit", options.model]
+    for name in ("data", "learnt", "task", "depth", "seed", "parts", "since"):
+        value = getattr(options, name)
+        if value is not None:
+            words += [f"--{name}", str(value)]
+    return shlex.join(words)
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
