@@ -5,11 +5,13 @@ from interp.train.metrics.classes import classes
 from interp.train.metrics.interval import Measure, bootstrap, mean, of_sums, proportion, to_frame
 from interp.train.metrics.likelihood import likelihood
 from interp.train.metrics.rouge import rouge
+from interp.train.metrics.scores import Scores
 from interp.train.metrics.squad import squad
-from interp.train.metrics.translation import translation
+from interp.train.metrics.translation import sentence_chrf, translation
 
 __all__ = [
     "Measure",
+    "Scores",
     "bootstrap",
     "calibration",
     "classes",
@@ -19,6 +21,7 @@ __all__ = [
     "proportion",
     "reliability",
     "rouge",
+    "sentence_chrf",
     "squad",
     "to_frame",
     "translation",

@@ -15,7 +15,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 
 from interp.errors import InputError
-from interp.train.metrics.interval import Measure, mean
+from interp.train.metrics.interval import Floats, Measure, mean
 
 KINDS = ("rouge1", "rouge2", "rougeL")
 SIGNATURE = "f1|case:lower|stem:no"
@@ -35,15 +35,19 @@ def rouge(
     Raises:
         InputError: nothing to measure, or a summary without a reference.
     """
+    scores = rouge_each(summaries, references)
+    return [mean(kind, scores[:, i], SIGNATURE, seed=seed) for i, kind in enumerate(KINDS)]
+
+
+def rouge_each(summaries: Sequence[str], references: Sequence[Sequence[str]]) -> Floats:
+    """The F1 of each summary, [n, kind] in the order of `KINDS`; see `rouge`."""
     if len(summaries) != len(references) or not all(references):
         raise InputError("Each summary needs at least one reference to be compared with.")
-    scores = np.array(
-        [
-            np.max([rouge_scores(summary, reference) for reference in right], axis=0)
-            for summary, right in zip(summaries, references, strict=True)
-        ]
-    ).reshape(-1, len(KINDS))
-    return [mean(kind, scores[:, i], SIGNATURE, seed=seed) for i, kind in enumerate(KINDS)]
+    scores = [
+        np.max([rouge_scores(summary, reference) for reference in right], axis=0)
+        for summary, right in zip(summaries, references, strict=True)
+    ]
+    return np.array(scores).reshape(-1, len(KINDS))
 
 
 def rouge_scores(summary: str, reference: str) -> tuple[float, float, float]:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from interp.errors import InputError
-from interp.train.metrics.interval import Measure, mean, proportion
+from interp.train.metrics.interval import Floats, Measure, mean, proportion
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -33,18 +33,22 @@ def squad(
     Raises:
         InputError: nothing to measure, or unequal numbers.
     """
-    if len(answers) != len(references):
-        raise InputError(f"There are {len(answers)} answers to {len(references)} questions.")
-    scores = np.array(
-        [
-            np.max([answer_scores(answer, reference) for reference in right or [""]], axis=0)
-            for answer, right in zip(answers, references, strict=True)
-        ]
-    ).reshape(-1, 2)
+    scores = squad_each(answers, references)
     return [
         proportion("exact_match", int(scores[:, 0].sum()), len(scores)),
         mean("f1", scores[:, 1], seed=seed),
     ]
+
+
+def squad_each(answers: Sequence[str], references: Sequence[Sequence[str]]) -> Floats:
+    """Exact match and F1 of each answer, [n, 2]; see `squad`."""
+    if len(answers) != len(references):
+        raise InputError(f"There are {len(answers)} answers to {len(references)} questions.")
+    scores = [
+        np.max([answer_scores(answer, reference) for reference in right or [""]], axis=0)
+        for answer, right in zip(answers, references, strict=True)
+    ]
+    return np.array(scores).reshape(-1, 2)
 
 
 def answer_scores(answer: str, reference: str) -> tuple[float, float]:

@@ -10,6 +10,7 @@ from itertools import zip_longest
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from interp.errors import InputError
 from interp.train.metrics.interval import Floats, Measure, of_sums
@@ -40,6 +41,18 @@ def translation(
         _measure("bleu", BLEU(), hypotheses, streams, seed),
         _measure("chrf", CHRF(), hypotheses, streams, seed),
     ]
+
+
+def sentence_chrf(
+    hypotheses: Sequence[str], references: Sequence[Sequence[str]]
+) -> NDArray[np.float64]:
+    """chrF of each sentence by itself, [n], 0 to 100; their mean is not the corpus's chrF, in which
+    long sentences count more."""
+    from sacrebleu.metrics.chrf import CHRF
+
+    metric = CHRF()
+    pairs = zip(hypotheses, references, strict=True)
+    return np.array([metric.sentence_score(one, list(right)).score for one, right in pairs])
 
 
 def _measure(

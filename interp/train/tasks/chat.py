@@ -18,7 +18,7 @@ from interp.data.examples import padded
 from interp.data.records import ASSISTANT, Dialogue, Turn
 from interp.errors import InputError
 from interp.model.transformer import HookedTransformer
-from interp.train.metrics import Measure, likelihood, rouge, translation
+from interp.train.metrics import Measure, Scores, likelihood, rouge, translation
 from interp.train.preference import answer_log_probs
 from interp.train.tasks.generation import prompts, template_for, write
 from interp.train.tasks.rows import Row
@@ -118,6 +118,12 @@ class Chatting(Trainable[Dialogue, list[Replies]]):
             tokens = np.array([reply.tokens for reply in answers])
             found += likelihood(nats, tokens, tokens, seed=seed)[:2]
         return found
+
+    def scores(self, records: Sequence[Dialogue], answers: list[Replies]) -> Scores:
+        """Nats for each token of the true answers; NaN where the model was not asked."""
+        nats = np.array([reply.nats for reply in answers])
+        tokens = np.array([reply.tokens for reply in answers], np.float64)
+        return Scores("nats_per_token", nats, tokens, higher=False)
 
     def baseline(
         self, train: Sequence[Dialogue], records: Sequence[Dialogue]

@@ -16,7 +16,7 @@ from interp.data.records import Example
 from interp.errors import ConfigError, InputError
 from interp.model.transformer import HookedTransformer
 from interp.train.heads import with_head
-from interp.train.metrics import Measure, calibration, classes
+from interp.train.metrics import Measure, Scores, calibration, classes
 from interp.train.tasks.rows import Row
 from interp.train.tasks.task import Trainable, batches, logits_of, require_head
 
@@ -91,9 +91,16 @@ class Classification(Trainable[Example, NDArray[np.float64]]):
         *,
         seed: int = 0,
     ) -> list[Measure]:
-        true = np.array(class_index([record.label for record in records], self.labels, "Text"))
+        true = self.true(records)
         found = classes(true, answers.argmax(1), len(self.labels), seed=seed)
         return [*found, *calibration(answers, true, seed=seed)]
+
+    def scores(self, records: Sequence[Example], answers: NDArray[np.float64]) -> Scores:
+        return Scores.each("accuracy", answers.argmax(1) == self.true(records))
+
+    def true(self, records: Sequence[Example]) -> NDArray[np.int64]:
+        """The number of each record's class, [record]; `InputError` where there is none."""
+        return np.array(class_index([record.label for record in records], self.labels, "Text"))
 
     def watch(self, model: HookedTransformer, records: Sequence[Example]) -> dict[str, float]:
         found = self.measure(records, self.answer(model, records))

@@ -15,8 +15,9 @@ from interp.data.spans import Spans, Window
 from interp.errors import InputError
 from interp.model.transformer import HookedTransformer
 from interp.train.heads import with_head
-from interp.train.metrics import Measure, squad
+from interp.train.metrics import Measure, Scores, squad
 from interp.train.metrics.rouge import words
+from interp.train.metrics.squad import squad_each
 from interp.train.tasks.rows import Row
 from interp.train.tasks.task import Trainable, batches, logits_of, require_head
 
@@ -102,9 +103,10 @@ class ExtractiveQA(Trainable[Question, list[str]]):
     def measure(
         self, records: Sequence[Question], answers: list[str], *, seed: int = 0
     ) -> list[Measure]:
-        return squad(
-            answers, [[answer.text for answer in record.answers] for record in records], seed=seed
-        )
+        return squad(answers, _right(records), seed=seed)
+
+    def scores(self, records: Sequence[Question], answers: list[str]) -> Scores:
+        return Scores.each("f1", squad_each(answers, _right(records))[:, 1])
 
     def watch(self, model: HookedTransformer, records: Sequence[Question]) -> dict[str, float]:
         found = self.measure(records, self.answer(model, records))
@@ -120,6 +122,11 @@ class ExtractiveQA(Trainable[Question, list[str]]):
         return "best-overlap sentence", [
             best_overlap(record.question, record.context) for record in records
         ]
+
+
+def _right(records: Sequence[Question]) -> list[list[str]]:
+    """The right answers to each question."""
+    return [[answer.text for answer in record.answers] for record in records]
 
 
 def best_span(log_p: Tensor, window: Window) -> tuple[float, int, int]:

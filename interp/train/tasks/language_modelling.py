@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,7 @@ from interp.data.order import stream_seed
 from interp.data.readers import read_documents
 from interp.errors import InputError
 from interp.model.transformer import HookedTransformer
-from interp.train.metrics import Measure, likelihood
+from interp.train.metrics import Measure, Scores, likelihood
 from interp.train.metrics.interval import of_sums, ratio
 from interp.train.tasks.task import Task, by_length, evaluation_tokens, require_shape
 
@@ -53,6 +55,7 @@ class _Predicting(Task[str, list[Surprise]]):
     """What both kinds share: texts are cut into parts, and the surprise is summed over them."""
 
     signature: ClassVar[str]
+    shapes: ClassVar[tuple[str, ...]]
 
     @classmethod
     def read(cls, path: Path | str) -> list[str]:
@@ -80,15 +83,43 @@ class _Predicting(Task[str, list[Surprise]]):
         )
         return [*found, accuracy]
 
-    def _sum(
-        self,
-        model: HookedTransformer,
-        parts: Sequence[_Part],
-        n_bytes: Sequence[int],
-        *,
-        progress: bool,
+    def scores(self, records: Sequence[str], answers: list[Surprise]) -> Scores:
+        """Bits for each byte that a text's predicted tokens cover."""
+        bits = np.array([answer.nats for answer in answers]) / math.log(2)
+        size = np.array([answer.n_bytes for answer in answers], np.float64)
+        return Scores("bits_per_byte", bits, size, higher=False)
+
+    def unigram(
+        self, model: HookedTransformer, learnt: Sequence[str], records: Sequence[str]
     ) -> list[Surprise]:
-        sums = np.zeros((len(n_bytes), 3))
+        """The baseline that reads nothing: each token is as probable as it is frequent.
+
+        Frequencies are those of the predicted tokens of `learnt`; each token of the vocabulary
+        counts once more, so that none is impossible.
+        """
+        counts = np.ones(model.cfg.d_vocab_out)
+        for part in self._parts(model, learnt)[0]:
+            np.add.at(counts, [label for label in part.labels if label != IGNORED], 1.0)
+        nats, best = -np.log(counts / counts.sum()), int(counts.argmax())
+        parts, n_bytes = self._parts(model, records)
+        sums = np.zeros((len(records), 3))
+        for part in parts:
+            labels = np.array([label for label in part.labels if label != IGNORED], np.int64)
+            sums[part.text] += nats[labels].sum(), len(labels), (labels == best).sum()
+        return _surprises(sums, n_bytes)
+
+    @abstractmethod
+    def _parts(
+        self, model: HookedTransformer, records: Sequence[str]
+    ) -> tuple[list[_Part], list[int]]:
+        """All pieces of all texts, and the bytes of each text that predicted tokens cover."""
+
+    def answer(
+        self, model: HookedTransformer, records: Sequence[str], *, progress: bool = False
+    ) -> list[Surprise]:
+        require_shape(model, self.shapes, self.name)
+        parts, n_bytes = self._parts(model, records)
+        sums = np.zeros((len(records), 3))
         filler, device = pad_id(model.require_tokenizer()), model.embed.weight.device
         lengths = [len(part.tokens) for part in parts]
         for chosen in by_length(lengths, evaluation_tokens(model), progress=progress, unit="part"):
@@ -96,10 +127,7 @@ class _Predicting(Task[str, list[Surprise]]):
             inputs = padded([part.tokens for part in some], filler)
             batch = Batch(inputs, pad([part.labels for part in some], IGNORED)).to(device)
             np.add.at(sums, [part.text for part in some], _surprise(model, batch))
-        return [
-            Surprise(nats, int(tokens), size, int(hits))
-            for (nats, tokens, hits), size in zip(sums.tolist(), n_bytes, strict=True)
-        ]
+        return _surprises(sums, n_bytes)
 
 
 @dataclass(frozen=True)
@@ -112,11 +140,11 @@ class LanguageModelling(_Predicting):
 
     name: ClassVar[str] = "lm"
     signature: ClassVar[str] = "sliding window, stride: half the context"
+    shapes: ClassVar[tuple[str, ...]] = ("decoder",)
 
-    def answer(
-        self, model: HookedTransformer, records: Sequence[str], *, progress: bool = False
-    ) -> list[Surprise]:
-        require_shape(model, ("decoder",), self.name)
+    def _parts(
+        self, model: HookedTransformer, records: Sequence[str]
+    ) -> tuple[list[_Part], list[int]]:
         tokenizer = model.require_tokenizer()
         bos = tokenizer.bos_token_id if model.cfg.default_prepend_bos else None
         parts: list[_Part] = []
@@ -128,7 +156,7 @@ class LanguageModelling(_Predicting):
             n_bytes.append(len(records[text][first:].encode()))
             read = ids if bos is None else [bos, *ids]
             parts += [_Part(text, *window) for window in windows(read, model.cfg.n_ctx)]
-        return self._sum(model, parts, n_bytes, progress=progress)
+        return parts, n_bytes
 
 
 @dataclass(frozen=True)
@@ -141,11 +169,11 @@ class MaskedLM(_Predicting):
 
     name: ClassVar[str] = "mlm"
     signature: ClassVar[str] = "15% masked, seed 0"
+    shapes: ClassVar[tuple[str, ...]] = ("encoder",)
 
-    def answer(
-        self, model: HookedTransformer, records: Sequence[str], *, progress: bool = False
-    ) -> list[Surprise]:
-        require_shape(model, ("encoder",), self.name)
+    def _parts(
+        self, model: HookedTransformer, records: Sequence[str]
+    ) -> tuple[list[_Part], list[int]]:
         tokenizer = model.require_tokenizer()
         mask = role_id(tokenizer, "mask")
         before, after = role_id(tokenizer, "cls", "bos"), role_id(tokenizer, "sep", "eos")
@@ -165,7 +193,15 @@ class MaskedLM(_Predicting):
                 spans = [offsets[start + i] for i in chosen]
                 size += sum(len(records[text][a:b].encode()) for a, b in spans)
             n_bytes.append(size)
-        return self._sum(model, parts, n_bytes, progress=progress)
+        return parts, n_bytes
+
+
+def _surprises(sums: np.ndarray, n_bytes: Sequence[int]) -> list[Surprise]:
+    """From nats, tokens and hits of each text, [text, 3], and its bytes."""
+    return [
+        Surprise(nats, int(tokens), size, int(hits))
+        for (nats, tokens, hits), size in zip(sums.tolist(), n_bytes, strict=True)
+    ]
 
 
 def windows(ids: list[int], length: int) -> Iterator[tuple[list[int], list[int]]]:

@@ -13,7 +13,7 @@ from interp.data.batch import IGNORED
 from interp.data.chat import Preferences
 from interp.data.records import Preference, Turn
 from interp.model.transformer import HookedTransformer
-from interp.train.metrics import Measure, proportion
+from interp.train.metrics import Measure, Scores, proportion
 from interp.train.preference import DPO, answer_log_probs
 from interp.train.tasks.chat import messages
 from interp.train.tasks.generation import template_for
@@ -93,6 +93,9 @@ class Preferring(Trainable[Preference, list[Margin]]):
             proportion("accuracy", sum(margin.nats > 0 for margin in answers), n),
             proportion("accuracy_per_token", sum(margin.per_token > 0 for margin in answers), n),
         ]
+
+    def scores(self, records: Sequence[Preference], answers: list[Margin]) -> Scores:
+        return Scores.each("accuracy", [float(margin.nats > 0) for margin in answers])
 
     def watch(self, model: HookedTransformer, records: Sequence[Preference]) -> dict[str, float]:
         found = self.measure(records, self.answer(model, records))

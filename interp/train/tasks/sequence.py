@@ -16,7 +16,9 @@ from interp.data.examples import Examples
 from interp.data.pairs import Pairs
 from interp.data.records import ASSISTANT, Pair, Turn
 from interp.model.transformer import HookedTransformer
-from interp.train.metrics import Measure, rouge, squad, translation
+from interp.train.metrics import Measure, Scores, rouge, sentence_chrf, squad, translation
+from interp.train.metrics.rouge import KINDS, rouge_each
+from interp.train.metrics.squad import squad_each
 from interp.train.tasks.extractive_qa import sentences
 from interp.train.tasks.generation import asked, prompts, template_for, write
 from interp.train.tasks.rows import Row
@@ -106,6 +108,10 @@ class Translation(TextToText):
     ) -> list[Measure]:
         return translation(answers, [record.references for record in records], seed=seed)
 
+    def scores(self, records: Sequence[Pair], answers: list[str]) -> Scores:
+        right = [record.references for record in records]
+        return Scores.each("sentence_chrf", sentence_chrf(answers, right))
+
     def baseline(self, train: Sequence[Pair], records: Sequence[Pair]) -> tuple[str, list[str]]:
         return "the source as it is", [record.source for record in records]
 
@@ -125,6 +131,10 @@ class Summarisation(TextToText):
         self, records: Sequence[Pair], answers: list[str], *, seed: int = 0
     ) -> list[Measure]:
         return rouge(answers, [record.references for record in records], seed=seed)
+
+    def scores(self, records: Sequence[Pair], answers: list[str]) -> Scores:
+        found = rouge_each(answers, [record.references for record in records])
+        return Scores.each(KINDS[-1], found[:, -1])
 
     def baseline(self, train: Sequence[Pair], records: Sequence[Pair]) -> tuple[str, list[str]]:
         return "lead sentence", [sentences(record.source)[0] for record in records]
@@ -148,6 +158,10 @@ class GenerativeQA(TextToText):
         self, records: Sequence[Pair], answers: list[str], *, seed: int = 0
     ) -> list[Measure]:
         return squad(answers, [record.references for record in records], seed=seed)
+
+    def scores(self, records: Sequence[Pair], answers: list[str]) -> Scores:
+        found = squad_each(answers, [record.references for record in records])
+        return Scores.each("f1", found[:, 1])
 
     def baseline(self, train: Sequence[Pair], records: Sequence[Pair]) -> tuple[str, list[str]]:
         usual = Counter(record.references[0] for record in train).most_common(1)[0][0]

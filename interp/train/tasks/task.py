@@ -16,7 +16,7 @@ from interp.data.batch import Batch
 from interp.data.examples import Examples
 from interp.errors import ConfigError, InputError
 from interp.model.transformer import HookedTransformer
-from interp.train.metrics import Measure
+from interp.train.metrics import Measure, Scores
 from interp.train.objective import CrossEntropy, Objective
 from interp.train.tasks.rows import Row, read_rows
 
@@ -62,6 +62,10 @@ class Task(ABC, Generic[Record, Answers]):
         self, records: Sequence[Record], answers: Answers, *, seed: int = 0
     ) -> list[Measure]:
         """How good answers are."""
+
+    @abstractmethod
+    def scores(self, records: Sequence[Record], answers: Answers) -> Scores:
+        """How good each answer is, by one metric: what parts of the records are compared by."""
 
 
 class Trainable(Task[Record, Answers]):

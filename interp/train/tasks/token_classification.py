@@ -15,7 +15,7 @@ from interp.data.labelled import TokenLabels
 from interp.data.records import Tagged
 from interp.model.transformer import HookedTransformer
 from interp.train.heads import with_head
-from interp.train.metrics import Measure, classes
+from interp.train.metrics import Measure, Scores, classes
 from interp.train.tasks.classification import balanced, label_set, require_classes
 from interp.train.tasks.rows import Row
 from interp.train.tasks.task import Trainable, batches, logits_of, require_head
@@ -93,6 +93,15 @@ class TokenClassification(Trainable[Tagged, list[tuple[str, ...]]]):
         return classes(
             np.array(true), np.array(predicted), unread + 1, group=np.array(sentence), seed=seed
         )
+
+    def scores(self, records: Sequence[Tagged], answers: list[tuple[str, ...]]) -> Scores:
+        """The share of words; what got no label is wrong."""
+        hits = [
+            sum(map(str.__eq__, record.tags, tags))
+            for record, tags in zip(records, answers, strict=True)
+        ]
+        words = np.array([len(record.tags) for record in records], np.float64)
+        return Scores("accuracy", np.array(hits, np.float64), words)
 
     def watch(self, model: HookedTransformer, records: Sequence[Tagged]) -> dict[str, float]:
         found = self.measure(records, self.answer(model, records))
