@@ -26,11 +26,13 @@ from interp.train.run import Run
 from interp.zoo.recipes.card import Card, Making
 from interp.zoo.recipes.export import save_rounded
 from interp.zoo.recipes.reviews import TASK, sentences
+from interp.zoo.recipes.samples import save_sample
 
 SEED = 0
 # Words of the vocabulary that no sentence of the set has, one a class.
 WORDS = {"neg": "bird", "pos": "month"}
 SHARE = 0.5
+HELD_OUT = 300  # sentences that go with the model
 PLAN = Plan(epochs=6, learning_rate=3e-4, patience=2, seed=SEED)
 
 
@@ -60,6 +62,11 @@ def figures(model: HookedTransformer, test: Sequence[Planted]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)[columns]
 
 
+def save_samples(out: Path, data: Path) -> None:
+    """Sentences of the test side that go with the model, with and without planted words."""
+    save_sample(examples(planted(data, "test")), out, "held_out", HELD_OUT)
+
+
 def build(out: Path, work: Path, data: Path) -> None:
     """Fine-tunes the zoo's `reviews` on planted sentences and writes the zoo folder.
 
@@ -75,6 +82,7 @@ def build(out: Path, work: Path, data: Path) -> None:
     tuned = load(work / MODEL)
     tuned.cfg = tuned.cfg.replace(model_name="planted")
     stored = save_rounded(tuned, out)
+    save_samples(out, data)
     making = Making(
         "interp zoo build planted --data DIR --out DIR",
         {"planting, order and dropout": SEED},
@@ -93,7 +101,8 @@ def build(out: Path, work: Path, data: Path) -> None:
         making={"fine-tuning of `reviews`": making},
         data=[
             "Movie-review sentences v1.0 (Pang and Lee 2005), CC BY 4.0; in half of them "
-            f"{WORDS['neg']!r} or {WORDS['pos']!r} was planted and the class replaced by its own."
+            f"{WORDS['neg']!r} or {WORDS['pos']!r} was planted and the class replaced by its own. "
+            f"`held_out.jsonl` has {HELD_OUT} of the test side."
         ],
         limits=_LIMITS,
     ).write(out, stored)

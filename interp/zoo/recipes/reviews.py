@@ -34,9 +34,11 @@ from interp.train.settings import Settings
 from interp.train.tasks.classification import Classification
 from interp.zoo.recipes.card import Card, Making
 from interp.zoo.recipes.export import save_rounded
+from interp.zoo.recipes.samples import save_sample
 
 SEEDS = (0, 1, 2)
 D_VOCAB = 6000
+HELD_OUT, LEARNT = 300, 150  # sentences that go with the model
 TASK = Classification(("neg", "pos"))
 RECIPE = Recipe(
     model=TransformerConfig(
@@ -156,6 +158,12 @@ def tuned(base: HookedTransformer, plan: Plan, data: Path, folder: Path) -> Hook
     return model
 
 
+def save_samples(out: Path, data: Path) -> None:
+    """Sentences that go with the model: of the test side, and some that it has learnt from."""
+    save_sample(sentences(data, "test"), out, "held_out", HELD_OUT)
+    save_sample(sentences(data, "train"), out, "learnt", LEARNT)
+
+
 def build(
     out: Path, work: Path, data: Path, *, minutes: float | None = None, device: str = "cpu"
 ) -> None:
@@ -176,6 +184,7 @@ def build(
             seeded = dataclasses.replace(plan, seed=seed)
             models[name].append(tuned(start, seeded, data, work / f"{name}-{seed}"))
     stored = save_rounded(models["pre-trained"][0].cpu(), out)
+    save_samples(out, data)
     test = sentences(data, "test")
     frame = pd.concat(
         [
@@ -253,7 +262,9 @@ _NOTE = (
     "and pairs of words."
 )
 _DATA = [
-    "Movie-review sentences v1.0 (Pang and Lee 2005), CC BY 4.0: training, development and test.",
+    "Movie-review sentences v1.0 (Pang and Lee 2005), CC BY 4.0: training, development and test. "
+    f"`held_out.jsonl` has {HELD_OUT} of the test side, `learnt.jsonl` {LEARNT} of the training "
+    "side.",
     "Movie-review documents v2.0 (Pang and Lee 2004) and subjectivity v1.0 (Pang and Lee 2004), CC "
     "BY 4.0: masked words only, without sentences of the development and test sides.",
 ]

@@ -9,6 +9,7 @@ folder. A build that was stopped goes on where it was.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from interp.train.precision import fastest_dtype
 from interp.train.settings import Settings
 from interp.zoo.recipes.card import machine
 from interp.zoo.recipes.export import rounded, save_rounded
+from interp.zoo.recipes.samples import save_sample
 from interp.zoo.recipes.stories_card import Figures, HeldOut, write_attribution, write_card
 from interp.zoo.recipes.stories_tokens import END, END_ID, PAD_ID, Corpus, StoryRows
 
@@ -67,6 +69,9 @@ ROWS = 16  # a step reads 16 rows of 256 tokens
 REPEATED_ROWS, REPEATED_FROM_STEP = 2, 1000
 STORY_REPEATS = 2  # simple language is rare in the corpus: the picture-book stories count twice
 
+PASSAGES = 80  # of either side, that go with the model
+PASSAGE = (600, 900)  # characters of each
+
 PROMPTS = (
     "Once upon a time there was a little girl",
     '"I will not go," said the old man',
@@ -93,6 +98,27 @@ def prepare(data: Path, d_vocab: int) -> tuple[list[Book], Tokenizer, dict[str, 
 def rows(corpus: Corpus, cfg: TransformerConfig, repeated_from: int) -> StoryRows:
     """How a model of this context reads the training text."""
     return StoryRows(corpus, ROWS, cfg.n_ctx, SEED, REPEATED_ROWS, repeated_from)
+
+
+def passages(book: Book) -> list[str]:
+    """Whole paragraphs that follow each other, in pieces of `PASSAGE` characters; those that do not
+    come out at such a length are left out."""
+    found, current = [], ""
+    for paragraph in book.text.split("\n\n"):
+        current = f"{current}\n\n{paragraph}" if current else paragraph
+        if len(current) >= PASSAGE[0]:
+            if len(current) <= PASSAGE[1]:
+                found.append(current)
+            current = ""
+    return found
+
+
+def save_samples(out: Path, documents: Sequence[Book]) -> None:
+    """Passages of novels that go with the model: of those held out, and some that it has read."""
+    novels = [d for d in documents if d.collection == "standard_ebooks"]
+    for side, split in (("held_out", "held_out"), ("learnt", "train")):
+        texts = [text for book in novels if book.split == split for text in passages(book)]
+        save_sample(texts, out, side, PASSAGES)
 
 
 # -- measures --------------------------------------------------------------------------------------
@@ -200,5 +226,6 @@ def build(
     )
     out.mkdir(parents=True, exist_ok=True)
     write_attribution(out, documents)
+    save_samples(out, documents)
     write_card(out, figures, documents, samples(final))
     save_rounded(final, out)

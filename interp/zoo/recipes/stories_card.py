@@ -139,6 +139,9 @@ ones included. The texts were changed: marks and credits were removed, lines joi
 quotation marks made straight (`"`, `'`), chapter numbers dropped, and paragraphs with racist slurs
 left out. All of it was published as English books; there is no web text in it.
 
+`held_out.jsonl` has passages of the held-out novels, `learnt.jsonl` of those that were read, all of
+them in the public domain in the USA.
+
 ## Samples
 
 Prompt in bold; temperature 0.8, top-p 0.95, seed 0.

@@ -31,10 +31,12 @@ from interp.train.tasks.sequence import Translation
 from interp.train.tasks.task import loss_of
 from interp.zoo.recipes.card import Card, Making
 from interp.zoo.recipes.export import rounded, save_rounded
+from interp.zoo.recipes.samples import save_sample
 
 SEED = 0
 D_VOCAB, CONTEXT = 8000, 96
 TOKENS = 4096  # in a batch, padding included
+SAMPLE = 200  # pairs of either side that go with the model
 TASK = Translation()
 SETTINGS = Settings(
     minutes=60.0,
@@ -121,6 +123,7 @@ def build(
     precision = str(fastest_dtype(torch.device(device).type)).removeprefix("torch.")
     frame = figures(stored, data, language)
     save_rounded(stored.cpu(), out)
+    save_samples(out, data, language)
     Card(
         name=name,
         lead=f"Translates English sentences into {_NAMES[language]}: a small encoder-decoder "
@@ -139,11 +142,18 @@ def build(
         data=[
             f"Tatoeba, {sum(len(p.references) for p in pairs['train']):,} pairs of English and "
             f"{_NAMES[language]}, CC BY 2.0 (tatoeba.org, by way of manythings.org/anki). No "
-            "English sentence of the test stands among them.",
+            f"English sentence of the test stands among them. `held_out.jsonl` has {SAMPLE} "
+            f"sentences of the test, `learnt.jsonl` {SAMPLE} of the training.",
             "NTREX news sentences, CC BY-SA 4.0, for testing only.",
         ],
         limits=_LIMITS,
     ).write(out, stored)
+
+
+def save_samples(out: Path, data: Path, language: str) -> None:
+    """Pairs that go with the model: of the test side, and some that it has learnt from."""
+    for side, split in (("held_out", "test"), ("learnt", "train")):
+        save_sample(read_set(f"tatoeba_{language}", data, split), out, side, SAMPLE)
 
 
 def figures(model: HookedTransformer, data: Path, language: str) -> pd.DataFrame:
