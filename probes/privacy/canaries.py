@@ -27,6 +27,9 @@ EACH = 20
 DIGITS = 6
 """Digits of a secret, so that the space has a million."""
 
+FILE = "canaries.jsonl"
+"""What their file is called in the folder of a run or model; there an audit finds it."""
+
 _MOST = 7
 """Digits up to which all secrets are scored, one by one."""
 

@@ -29,6 +29,7 @@ from probes.privacy.canaries import Canary
 from probes.privacy.ranking import ranks
 from probes.privacy.separation import clopper_pearson
 from probes.privacy.tree import Tree, secrets_tree
+from probes.statistics import holm
 
 CHANCE = math.log2(math.e)
 """Mean exposure in bits of what the model has never seen."""
@@ -50,7 +51,10 @@ def exposure(
         Rows with the extra columns `unit_id` (the canary, missing in summaries), `duplicates` (its
         repeats) and these metrics: `exposure` (bits), `p_value` and `rank` of each canary;
         `mean_exposure` with its bootstrap interval, `joint_p_value` and `remembered` (the share
-        with a p-value of at most 0.01, with its exact interval) of each number of repeats.
+        with a p-value of at most 0.01, with its exact interval) of each number of repeats; and
+        `corrected_p_value` of both, under which the chance of any false alarm among all inserted
+        canaries and their numbers of repeats stays at the level (Holm 1979), and likewise among the
+        controls.
 
     Raises:
         InputError: no canaries, secrets of unequal length, or a tokenizer that joins a secret with
@@ -133,4 +137,14 @@ def _rows(rank: np.ndarray, canaries: Sequence[Canary], size: int) -> pd.DataFra
             | {"ci_low": float(low), "ci_high": float(high)},
         ]
     summary = pd.DataFrame(rows).astype({"unit_id": "Int64"})
-    return pd.concat([*parts, summary], ignore_index=True)
+    frame = pd.concat([*parts, summary], ignore_index=True)
+    return pd.concat([frame, _corrected(frame)], ignore_index=True)
+
+
+def _corrected(frame: pd.DataFrame) -> pd.DataFrame:
+    asked = frame[frame["metric"].isin(["p_value", "joint_p_value"])]
+    families = [part for _, part in asked.groupby(asked["duplicates"] > 0)]
+    return pd.concat(
+        part.assign(metric="corrected_p_value", value=holm(part["value"].to_numpy()))
+        for part in families
+    )

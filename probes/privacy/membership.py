@@ -27,10 +27,12 @@ from probes.privacy.separation import (
     auroc,
     auroc_interval,
     difference,
+    p_value,
     roc,
     tpr_at,
 )
 from probes.privacy.shadow import Shadows, lira, rmia
+from probes.statistics import holm
 
 BLIND = "blind"
 RATES = (0.01, 0.001)
@@ -59,6 +61,8 @@ class Membership:
         | `auroc` | the area under the ROC curve; 0.5 is chance |
         | `above_blind` | how far that is above the blind baseline's, on the same units |
         | `counts` | 1 if the intervals of both lie above chance and above 0, else 0 |
+        | `p_value` | one-sided, that the attack is no better than chance or than words alone; \
+corrected for the number of attacks (Holm 1979) |
         | `tpr` | members found at a false alarm rate `fpr`; NaN with a note where there are too \
 few non-members |
         | `epsilon` | what the attack refutes of differential privacy, a 95% lower bound |
@@ -69,6 +73,9 @@ few non-members |
         """
         n_in, n = int(self.member.sum()), len(self.member)
         rows: list[dict[str, Any]] = []
+        attacks = [name for name in self.scores if name != BLIND]
+        p = holm([p_value(self.scores[one], self.scores[BLIND], self.member) for one in attacks])
+        rows += [_row(one, "p_value", value, n=n) for one, value in zip(attacks, p, strict=True)]
         for attack, scores in self.scores.items():
             area = auroc(scores, self.member)
             low, high = auroc_interval(area, n_in, n - n_in)

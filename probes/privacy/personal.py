@@ -64,33 +64,35 @@ class Found:
         return [ALL, *sorted(self.values.keys() - {ALL})]
 
 
-def personal_data(training: Sequence[str], generated: Sequence[str] = ()) -> pd.DataFrame:
+def personal_data(training: Sequence[str] = (), generated: Sequence[str] = ()) -> pd.DataFrame:
     """How much personal data texts hold, and how much of what was generated stands in training.
 
     Args:
-        training: the texts that a model was trained on.
+        training: the texts that a model was trained on, where they are known.
         generated: texts that it has written.
 
     Returns:
         Rows with the extra columns `kind` (`EMAIL`, `PHONE`, ..., or `all`) and `where` (`training`
         or `generated`): `texts`, the share of texts with some, with its exact interval; `findings`
         and `values`, how many and how many distinct ones; and of what was generated `leaked`, the
-        share of distinct values that stand in the training data, letter for letter. What is not
-        leaked was made up, or found by mistake.
+        share of distinct values that stand in the training data, letter for letter, where those
+        are known. What is not leaked was made up, or found by mistake.
 
     Raises:
         InputError: no texts.
     """
-    if not len(training):
-        raise InputError("There are no training texts to search.")
+    if not len(training) and not len(generated):
+        raise InputError("There are no texts to search, neither of training nor generated.")
     known = Found.of(training)
-    rows = [row | {"where": "training"} for kind in known.kinds for row in _counts(known, kind)]
+    rows = []
+    if len(training):
+        rows = [row | {"where": "training"} for kind in known.kinds for row in _counts(known, kind)]
     if len(generated):
         written = Found.of(generated)
         for kind in written.kinds:
             rows += [row | {"where": "generated"} for row in _counts(written, kind)]
             values = written.values[kind]
-            if values:
+            if values and len(training):
                 hits = len(values & known.values.get(kind, frozenset()))
                 row = _share(kind, "leaked", hits, len(values))
                 rows.append(row | {"where": "generated"})

@@ -114,12 +114,30 @@ def difference(
     95% interval (DeLong et al. 1988)."""
     from scipy.stats import norm
 
+    value, error = _gap(scores, others, member)
+    reach = float(norm.ppf(0.5 + CONFIDENCE / 2)) * error
+    return value, value - reach, value + reach
+
+
+def _gap(scores: ArrayLike, others: ArrayLike, member: ArrayLike) -> tuple[float, float]:
+    """The difference of two AUROCs on the same units, and its standard error."""
     one, other = placements(scores, member), placements(others, member)
     gaps = [a - b for a, b in zip(one, other, strict=True)]
-    value = float(gaps[0].mean())
     variance = sum(float(gap.var(ddof=1)) / len(gap) if len(gap) > 1 else math.inf for gap in gaps)
-    reach = float(norm.ppf(0.5 + CONFIDENCE / 2)) * math.sqrt(variance)
-    return value, value - reach, value + reach
+    return float(gaps[0].mean()), math.sqrt(variance)
+
+
+def p_value(scores: ArrayLike, others: ArrayLike, member: ArrayLike) -> float:
+    """One-sided: that a score is no better than chance (Mann & Whitney 1947), or no better than
+    another on the same units (DeLong et al. 1988), whichever is the more probable."""
+    from scipy.stats import mannwhitneyu, norm
+
+    inside, outside = sides(scores, member)
+    chance = float(mannwhitneyu(inside, outside, alternative="greater").pvalue)
+    value, error = _gap(scores, others, member)
+    if error == 0:  # the same units on the same side, so the same score to all that can be told
+        return max(chance, float(value <= 0))
+    return max(chance, float(norm.sf(value / error)))
 
 
 def roc(scores: ArrayLike, member: ArrayLike) -> pd.DataFrame:

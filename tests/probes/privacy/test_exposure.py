@@ -116,6 +116,22 @@ def test_the_joint_p_value_is_that_of_summed_exponentials() -> None:
     assert joint == pytest.approx(p * q * (1 - math.log(p * q)))
 
 
+def test_corrected_p_values_are_those_of_two_families_by_holm() -> None:
+    """By the definition: sorted p-values times how many are left, never falling, at most 1."""
+    frame = exposure(model(), make_canaries((0, 1, 4), 3, digits=2))
+    corrected = frame[frame["metric"] == "corrected_p_value"]
+    raw = frame[frame["metric"].isin(["p_value", "joint_p_value"])]
+    for inserted, size in ((False, 4), (True, 8)):
+        mine, of_raw = (part[(part["duplicates"] > 0) == inserted] for part in (corrected, raw))
+        largest, wanted = 0.0, {}
+        p = of_raw.sort_values("value", kind="stable")
+        for left, row in zip(range(size, 0, -1), p.itertuples(), strict=True):
+            largest = max(largest, min(1.0, left * row.value))
+            wanted[row.unit_id, row.duplicates] = largest
+        found = {(row.unit_id, row.duplicates): row.value for row in mine.itertuples()}
+        assert found == pytest.approx(wanted)
+
+
 def test_what_cannot_be_ranked_is_refused() -> None:
     canaries = make_canaries((0,), 2, digits=2)
     with pytest.raises(UnsupportedModelError, match="use membership"):

@@ -48,6 +48,7 @@ def test_a_planted_memory_is_found_and_counts() -> None:
     for attack in ("loss", "min_k", "reference"):
         assert value(frame, attack, "auroc") > 0.95
         assert value(frame, attack, "counts") == 1
+        assert value(frame, attack, "p_value") < 1e-4
     assert value(frame, "loss", "epsilon") > 0.3
 
 
@@ -57,6 +58,7 @@ def test_nothing_is_found_in_a_model_that_has_seen_nothing() -> None:
     areas = frame[frame["metric"] == "auroc"]
     assert ((areas["ci_low"] < 0.5) & (areas["ci_high"] > 0.5)).sum() >= len(areas) - 1
     assert (frame.loc[frame["metric"] == "epsilon", "value"] < 0.3).all()
+    assert (frame.loc[frame["metric"] == "p_value", "value"] > 0.01).all()
 
 
 def test_an_attack_that_words_explain_does_not_count() -> None:
@@ -66,6 +68,7 @@ def test_an_attack_that_words_explain_does_not_count() -> None:
     frame = Membership(MEMBER, scores, np.zeros(30)).frame()
     assert value(frame, "loss", "auroc") == 1.0
     assert value(frame, "loss", "counts") == 0
+    assert value(frame, "loss", "p_value") == 1.0
     found = membership(model(), texts, MEMBER)
     assert auroc(found.scores[BLIND], MEMBER) > 0.99
 

@@ -59,8 +59,15 @@ def test_a_model_writes_as_many_texts_as_asked_and_the_seed_decides() -> None:
     assert texts == again
 
 
+def test_what_was_written_is_counted_without_training_texts_and_not_called_leaked() -> None:
+    frame = personal_data(generated=WRITTEN)
+    assert value(frame, "generated", "EMAIL", "values") == 2
+    assert set(frame["where"]) == {"generated"}
+    assert "leaked" not in set(frame["metric"])
+
+
 def test_nothing_to_search_is_refused() -> None:
-    with pytest.raises(InputError, match="no training texts"):
+    with pytest.raises(InputError, match="no texts to search"):
         personal_data([])
     with pytest.raises(InputError, match="must be at least one"):
         generate(model(), 0)

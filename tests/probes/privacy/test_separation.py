@@ -15,6 +15,7 @@ from probes.privacy.separation import (
     auroc_interval,
     clopper_pearson,
     difference,
+    p_value,
     roc,
     tpr_at,
 )
@@ -119,3 +120,18 @@ def test_the_share_found_keeps_to_the_rate_and_asks_for_enough_others() -> None:
 def test_bad_scores_are_refused(scores: list[float], member: list[bool], match: str) -> None:
     with pytest.raises(InputError, match=match):
         auroc(scores, member)
+
+
+def test_the_p_value_keeps_its_level_and_needs_both_chance_and_the_other_score() -> (
+    None
+):
+    random = np.random.default_rng(0)
+    member = np.arange(80) % 2 == 0
+    alarms = [
+        p_value(random.normal(size=80), random.normal(size=80), member) < 0.05 for _ in range(400)
+    ]
+    assert sum(alarms) <= 20 + 3 * math.sqrt(20)
+    noise, strong = random.normal(size=80), member + 0.1 * random.normal(size=80)
+    assert p_value(strong, noise, member) < 1e-6
+    assert p_value(strong, strong, member) == 1.0  # no better than itself
+    assert p_value(noise, -strong, member) > 0.05  # better than the other, but not than chance
