@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import streamlit as st
 
 from apps.language import say
-from interp.figures.labels import literal, visible
+from interp.figures.labels import literal, percent, quoted, visible
+from interp.figures.strip import strip_finding, token_strip_html
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from apps.first import First
     from interp import InterpError
     from interp.figures.figure import Figure
     from interp.figures.theme import Scheme
@@ -33,6 +35,29 @@ def refuse(what: str, error: InterpError) -> None:
     """Say what cannot be done, and why; the reason may quote the text, so it is no Markdown."""
     st.error(what, icon=":material/error:")
     st.text(literal(str(error)))
+
+
+def draw_first(stored: First) -> None:
+    """The stored explanation of a first text, where the start page will draw its own."""
+    st.text(say("Stored result. The model is being opened, to compute it anew."))
+    left, right = st.columns((5, 6), gap="large")
+    with left:
+        word = stored.outputs == "token"
+        st.subheader(say("What comes next") if word else say("What it says"))
+        for name, share in stored.next:
+            st.text(f"{percent(share)}  {quoted(name)}")
+    with right:
+        st.subheader(say("Why"))
+        st.html(
+            token_strip_html(
+                stored.tokens,
+                stored.scores,
+                title=f"{stored.method.replace('_', ' ')}: {stored.target}",
+                caption=say("Weights {weights}, stored.", weights=stored.weights[:12]),
+                scheme=scheme(),
+            )
+        )
+        st.text(literal(strip_finding(stored.tokens, stored.scores)))
 
 
 def chart(

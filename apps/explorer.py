@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from apps.drawing import refuse
+from apps.drawing import draw_first, refuse
+from apps.first import first
 from apps.language import say
-from apps.state import choose_rest, choose_text
+from apps.state import choose_rest, choose_text, is_fresh
 from interp import InterpError
 
 # No page icon: the browser would fetch one from elsewhere, and the explorer works offline.
@@ -37,17 +38,21 @@ page = st.navigation(
     position="top",
 )
 with st.sidebar:
-    name, text = choose_text()
+    name, what, text = choose_text()
 st.title(page.title)
+body = st.empty()
+stored = first(what, text) if is_fresh() and page.url_path == "" else None
+if stored is not None:
+    with body.container():
+        draw_first(stored)
 # What follows imports torch, pandas and Altair. Python reads the imports here, when the browser
-# has already drawn the text.
-body = st.container()
+# has already drawn the above.
 try:
     with st.sidebar:
-        choose_rest(name, text)
+        choose_rest(name, what, text)
 except InterpError as error:
-    with body:
+    with body.container():
         refuse(say("This text cannot be read."), error)
     st.stop()
-with body:
+with body.container():
     page.run()

@@ -100,8 +100,14 @@ def current() -> State:
 # -- before anything is opened: no torch
 
 
-def choose_text() -> tuple[str, str]:
-    """The model's name and the text, from the sidebar."""
+def is_fresh() -> bool:
+    """Whether nothing was looked at yet in this session, and the address asks for no more than a
+    model and a text."""
+    return _CURRENT not in st.session_state and not {*st.query_params} - {"model", "text"}
+
+
+def choose_text() -> tuple[str, str, str]:
+    """The model's name, what opens it, and the text, from the sidebar."""
     choose_language()
     known = names()
     name = st.selectbox(
@@ -123,7 +129,7 @@ def choose_text() -> tuple[str, str]:
                 args=(example,),
                 width="stretch",
             )
-    return name, text
+    return name, places()[name], text
 
 
 def _begin_anew() -> None:
@@ -146,7 +152,7 @@ def _new_text() -> None:
 # -- once torch may be imported
 
 
-def choose_rest(name: str, text: str) -> State:
+def choose_rest(name: str, what: str, text: str) -> State:
     """Opens the model, reads the text, and draws the other widgets of the sidebar.
 
     Raises:
@@ -154,7 +160,6 @@ def choose_rest(name: str, text: str) -> State:
     """
     from apps.reading import encode, open_model, open_run, read
 
-    what = places()[name]
     with st.spinner(say("Opening the model")):
         run = open_run(what)
         step = None
@@ -187,7 +192,7 @@ def choose_rest(name: str, text: str) -> State:
 def _choose_prediction(reading: Reading) -> tuple[int, int, int | None]:
     last = int(reading.predictions["position"].max())
     if st.session_state.pop("new_text", False):
-        move_to(_first_guess(reading, last))
+        move_to(begin_at(reading))
     if reading.outputs == "token":
         at = st.selectbox(
             say("After the token") if not reading.source_tokens else say("After the written token"),
@@ -222,9 +227,9 @@ def _choose_prediction(reading: Reading) -> tuple[int, int, int | None]:
     return at, place, foil
 
 
-def _first_guess(reading: Reading, last: int) -> int:
+def begin_at(reading: Reading) -> int:
     """Where to begin: at the end of a text that goes on, at the start of one that was written."""
-    return 0 if reading.source_tokens else last
+    return 0 if reading.source_tokens else int(reading.predictions["position"].max())
 
 
 def move_to(position: int) -> None:
