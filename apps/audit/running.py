@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
+import json
 import time
 from collections.abc import Callable, Iterable
 from importlib import import_module
 from pathlib import Path
 
 from apps.audit.audited import Audited
+from apps.audit.card import card_markdown
 from apps.audit.folder import AuditFolder
+from apps.audit.page import page_of
 from apps.audit.parts import PARTS
 from apps.audit.recipe import Recipe
+from apps.audit.report import Report
 from apps.audit.section import Finding, Section
 from interp import InputError, InterpError
+from interp.atomic import writing
 
 # These look at the answers of the others and take no time, so they are asked each time.
 CLOSING = ("limits", "changes", "reproduce")
@@ -25,8 +31,8 @@ def run_audit(
     *,
     parts: Iterable[str] | None = None,
     tell: Callable[[str], None] = lambda line: None,
-) -> list[Section]:
-    """Asks the parts, those that have answered before excepted.
+) -> Report:
+    """Asks the parts, those that have answered before excepted, and writes what they say.
 
     Args:
         out: folder of the audit; if it was begun there, it goes on.
@@ -52,7 +58,28 @@ def run_audit(
             folder.save(section)
             tell(f"{label}: {section.seconds:.1f} s")
         done[name] = section
-    return list(done.values())
+    report = Report(
+        name=audited.name,
+        command=audited.command,
+        date=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        recipe=recipe,
+        sections=tuple(done.values()),
+        checksums={name: folder.checksums(section) for name, section in done.items()},
+    )
+    write(report, out)
+    return report
+
+
+def write(report: Report, folder: Path) -> None:
+    """The page, its JSON twin, and the model card."""
+    twin = json.dumps(report.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
+    for name, text in (
+        ("MODEL_CARD.md", card_markdown(report)),
+        ("audit.html", page_of(report)),
+        ("audit.json", twin + "\n"),
+    ):
+        with writing(folder / name) as file:
+            file.write(text)
 
 
 def chosen(parts: Iterable[str] | None) -> list[str]:

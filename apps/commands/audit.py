@@ -6,10 +6,14 @@ goes on when the same command is given again. docs/auditing.md says how to read 
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
 import sys
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
+
+if TYPE_CHECKING:
+    from apps.audit.report import Report
 
 EXAMPLES = """\
   interp audit stories --out audit
@@ -46,9 +50,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from apps.audit.gate import Thresholds
     from apps.audit.opening import open_audited
-    from apps.audit.running import run_audit
+    from apps.audit.running import chosen, run_audit
 
+    # What can be refused is refused before the work.
+    thresholds = None if options.fail_on is None else Thresholds.read(options.fail_on)
+    parts = chosen(None if options.parts is None else options.parts.split(","))
     audited = open_audited(
         options.model,
         data=options.data,
@@ -60,9 +68,33 @@ def run(options: argparse.Namespace) -> int:
         since=options.since,
     )
     out = options.out or Path(f"audit-{audited.name}")
-    parts = None if options.parts is None else options.parts.split(",")
-    run_audit(audited, out, parts=parts, tell=_tell)
-    return 0
+    try:
+        report = run_audit(audited, out, parts=parts, tell=_tell)
+    except KeyboardInterrupt:
+        _tell("interp: stopped; the same command goes on")
+        return 130
+    _show(report, out, as_json=options.json)
+    broken = [] if thresholds is None else thresholds.breaches(report)
+    for sentence in broken:
+        _tell(f"interp: not kept: {sentence}")
+    return 1 if broken else 0
+
+
+def _show(report: Report, out: Path, *, as_json: bool) -> None:
+    from apps.audit.report import HEADINGS
+    from interp.figures.labels import literal
+
+    if as_json:
+        for finding in report.to_dict()["findings"]:
+            print(json.dumps(finding, ensure_ascii=False))
+        return
+    for level, heading in HEADINGS.items():
+        found = [finding for finding in report.findings if finding.level == level]
+        if found:
+            print(f"{heading}:")
+        for finding in found:
+            print(f"  - {literal(finding.sentence)} ({finding.key})")
+    print(f"\n{out / 'audit.html'} holds the whole audit")
 
 
 def _command(options: argparse.Namespace) -> str:

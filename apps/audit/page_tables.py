@@ -1,0 +1,80 @@
+"""The tables of an audit on its page: numbers to the right, text literally, long ones folded."""
+
+from __future__ import annotations
+
+import math
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from interp.figures.labels import count, literal, number
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_OPEN, _MOST = 10, 200  # rows: a longer table is folded, and a very long one cut
+
+
+def table_id(part: str, name: str) -> str:
+    """Its anchor."""
+    return f"table-{part}-{name}"
+
+
+def words(name: str) -> str:
+    """A name with underscores as words."""
+    return name.replace("_", " ")
+
+
+def table_html(part: str, name: str, frame: pd.DataFrame, sha256: str) -> str:
+    """A table with its caption: its name, its size, its file and the file's fingerprint."""
+    shown = frame.head(_MOST)
+    kinds = ["number" if kind.kind in "iuf" else "words" for kind in frame.dtypes]
+    head = "".join(
+        f'<th scope="col" class="{kind}">{_text(words(str(column)))}</th>'
+        for column, kind in zip(frame.columns, kinds, strict=True)
+    )
+    body = "".join(
+        "<tr>"
+        + "".join(
+            f'<td class="{kind}">{_cell(value)}</td>'
+            for value, kind in zip(row, kinds, strict=True)
+        )
+        + "</tr>"
+        for row in shown.itertuples(index=False, name=None)
+    )
+    size = count(len(frame), "row")
+    if len(frame) > _MOST:
+        size = f"the first {_MOST} of {len(frame):,} rows"
+    caption = (
+        f"<strong>{_text(words(name).capitalize())}</strong> <small>{size}; "
+        f"tables/{part}.{name}.parquet, SHA-256 {sha256[:12]}…</small>"
+    )
+    label = _text(words(name).capitalize())
+    table = (
+        f'<div class="wide" role="region" tabindex="0" aria-label="{label}"><table>'
+        f"<caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        "</div>"
+    )
+    anchor = table_id(part, name)
+    if len(frame) <= _OPEN:
+        return f'<div id="{anchor}" class="table">{table}</div>'
+    summary = f"{label}: {size}"
+    return f'<details id="{anchor}" class="table"><summary>{summary}</summary>{table}</details>'
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, str):
+        return _text(value)
+    if value is None or value != value:
+        return '<span class="none">–</span>'
+    plain = value.item() if hasattr(value, "item") else value
+    if isinstance(plain, bool):
+        return "yes" if plain else "no"
+    if isinstance(plain, int | float):
+        if math.isinf(plain):
+            return "∞" if plain > 0 else "−∞"
+        return number(plain)
+    return _text(str(plain))
+
+
+def _text(text: str) -> str:
+    return escape(literal(text))
