@@ -1,5 +1,5 @@
-"""Intervene: change a word and see which part of the model carries the difference, or switch a head
-off and see what becomes of the prediction."""
+"""Intervene: change a word and see which part of the model carries the difference, switch a head
+off, or steer the model along a direction between two sets of texts."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from apps.drawing import chart, refuse, scheme
 from apps.language import say
 from apps.reading import Passage, encode, token_texts
 from apps.results import goal, patched, without_head
+from apps.results_steering import effect, written
 from apps.state import State, current
 from interp import InterpError
 from interp.figures.change import change_chart
 from interp.figures.labels import literal, number, shorten, visible
 from interp.figures.patching import patch_chart
+from interp.figures.steering import steering_chart
 
 _KINDS = {
     "resid_pre": "the stream before each layer",
@@ -25,8 +27,8 @@ _KINDS = {
 
 def show(state: State) -> None:
     """The whole page."""
-    change, off = st.tabs(
-        [say("Change a word"), say("Switch a head off")],
+    change, off, steer = st.tabs(
+        [say("Change a word"), say("Switch a head off"), say("Steer")],
         key="intervention",
         on_change="rerun",
         bind="query-params",
@@ -37,6 +39,9 @@ def show(state: State) -> None:
     if off.open:
         with off:
             _off(state)
+    if steer.open:
+        with steer:
+            _steer(state)
 
 
 def _change(state: State) -> None:
@@ -112,6 +117,57 @@ def _off(state: State) -> None:
         )
     st.text(f"{say('Layer')} {state.layer}, {say('head')} {state.head}")
     chart(change_chart(found, scheme=scheme()), "without_head")
+
+
+def _steer(state: State) -> None:
+    st.markdown(
+        say(
+            "The mean activation of some texts, minus that of others, is a direction. It is added "
+            "after the layer that the sidebar names, at every position. A direction that does no "
+            "more than random ones of its length disturbs the model; it does not steer it."
+        )
+    )
+    one, two = st.columns(2)
+    toward = one.text_area(
+        say("Towards these texts, one on each line"),
+        "I am very happy.\nWhat a lovely, joyful day!\nThey laughed and sang with delight.",
+        key="toward",
+        max_chars=5_000,
+        bind="query-params",
+    )
+    away = two.text_area(
+        say("Away from these"),
+        "I am very sad.\nWhat a gloomy, dreadful day!\nThey wept and mourned in sorrow.",
+        key="away",
+        max_chars=5_000,
+        bind="query-params",
+    )
+    sides = _lines(toward), _lines(away)
+    if not all(sides):
+        st.info(say("Write at least one text on each side."))
+        return
+    opened = state.opened
+    try:
+        with st.spinner(say("Steering"), show_time=True):
+            found = effect(state, goal(state), sides)
+    except InterpError as error:
+        refuse(say("The model cannot be steered this way."), error)
+        return
+    chart(steering_chart(found, scheme=scheme()), "steering")
+    if not opened.model.cfg.has_vocabulary_head or opened.model.cfg.shape == "encoder":
+        return
+    strength = st.slider(say("How much"), -8.0, 8.0, 2.0, 0.5, key="strength", bind="query-params")
+    with st.spinner(say("Writing"), show_time=True):
+        text = written(opened, opened.weights, state.passage, sides, state.layer, strength)
+    one, two = st.columns(2)
+    one.subheader(say("By itself"))
+    one.code(literal(text.plain), language=None, wrap_lines=True)
+    two.subheader(say("Steered"))
+    two.code(literal(text.steered), language=None, wrap_lines=True)
+
+
+def _lines(text: str) -> tuple[str, ...]:
+    return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 
 show(current())
