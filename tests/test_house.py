@@ -30,7 +30,7 @@ THIRD = {"interp.explain", "interp.train", "interp.zoo"}
 MAY_IMPORT["interp"] = GROUND | SECOND | THIRD  # the lazy door in interp/__init__.py
 MAY_IMPORT["probes"] = MAY_IMPORT["interp"] | {"interp"}
 MAY_IMPORT["apps"] = MAY_IMPORT["probes"] | {"probes"}
-OURS = ("interp", "probes", "apps", "benchmarks", "tests")
+OURS = ("interp", "probes", "apps", "benchmarks", "notebooks", "tests")
 OPEN_TO_ALL = {
     "interp.errors",
     "interp.atomic",
@@ -109,6 +109,7 @@ def test_a_file_holds_one_idea(name: str, path: Path) -> None:
         ("probes/atlas.py", "from apps.cli import main"),
         ("apps/cli.py", "from tests.conftest import ROOT"),
         ("apps/cli.py", "import benchmarks.hooks"),
+        ("apps/cli.py", "from notebooks.notebook import read"),
     ],
 )
 def test_the_rule_notices(path: str, source: str) -> None:
