@@ -30,6 +30,7 @@ ANALYSES: dict[str, str] = {
     "privacy": "what a model remembers of its training data, and who could show it",
     "recall": "which facts a model recalls, and whether it says the same however it is asked",
     "similarity": "how alike the layers of models are: debiased CKA, SVCCA and RSA",
+    "slices": "on which slices of its examples a model is worse than elsewhere, beyond chance",
     "stereotypes": "whether a model finds stereotypes more probable: CrowS-Pairs, with its flaws",
     "structural": "whether a layer holds syntax trees as distances between words",
     "surprisal": "how surprising each token or word of a text is",
