@@ -11,6 +11,11 @@ from interp.figures.labels import literal, number
 
 _SHOWN = ("purpose", "data", "performance")
 _MOST_FACTS = 12
+# What Markdown, as GitHub reads it, takes for more than itself: anywhere, in the addresses that it
+# makes links of, and at the beginning of a line.
+_MARKS = re.compile(
+    r"[\\`*_\[\]<>#|~&$@]|:(?=//)|(?<=www)\.|^[-+=]|(?<=^\d)[.)]|(?<=^\d\d)[.)]", re.I
+)
 
 
 def card_markdown(report: Report) -> str:
@@ -40,7 +45,7 @@ def card_markdown(report: Report) -> str:
 
 def escaped(text: str) -> str:
     """Text on one line in which no character means anything to Markdown or HTML."""
-    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", literal(_one_line(text)))
+    return _MARKS.sub(r"\\\g<0>", literal(_one_line(text)))
 
 
 def _one_line(text: str) -> str:

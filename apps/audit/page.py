@@ -7,7 +7,6 @@ from html import escape
 
 from apps.audit.page_style import css
 from apps.audit.page_tables import table_html, table_id, words
-from apps.audit.parts import PARTS
 from apps.audit.report import HEADINGS, Report, part_of
 from apps.audit.section import Finding, Level, Section
 from interp.figures.labels import count, literal
@@ -17,7 +16,7 @@ _MARKS: dict[Level, str] = {"risk": "▲", "caution": "●", "fine": "✓", "unk
 _LABELS: dict[Level, str] = {
     "risk": "To decide",
     "caution": "To be known",
-    "fine": "Not found",
+    "fine": "Fine",
     "unknown": "Not measured",
 }
 _NOTHING: dict[Level, str] = {
@@ -130,8 +129,7 @@ def _evidence(finding: Finding, part: str = "") -> str:
 
 
 def _section(section: Section, checksums: Mapping[str, str]) -> str:
-    body = [f'<p class="question">{_text(PARTS[section.name]).capitalize()}</p>']
-    body += map(paragraph_html, section.text)
+    body = list(map(paragraph_html, section.text))
     if section.findings:
         items = "".join(
             f"<li>{_mark(f.level)}<strong>{_LABELS[f.level]}:</strong> {_text(f.sentence)} "

@@ -24,7 +24,6 @@ _RULES = (
     "a{color:inherit;text-underline-offset:.15em}",
     "a:focus-visible,.wide:focus-visible{outline:2px solid var(--ink);outline-offset:2px}",
     ".lead{display:grid;gap:.4rem}",
-    ".question{margin:0;color:var(--muted)}",
     ".text,.verdicts,.plain{max-width:46rem}",
     ".contents{margin:0;padding-left:1.4rem;columns:2;column-gap:2rem}",
     ".verdicts,.plain{margin:0;padding-left:1.2rem;display:grid;gap:.5rem}",

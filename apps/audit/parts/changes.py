@@ -32,7 +32,7 @@ def part(audited: Audited) -> Section:
         return Section(
             "changes",
             TITLE,
-            text=("No earlier audit was named to compare with. `--since DIR` does.",),
+            text=("No earlier audit was named to compare with (the option --since).",),
         )
     before = _read(audited.since)
     recipe = Recipe.of(audited)
@@ -70,19 +70,25 @@ def _read(folder: Path) -> dict[str, Any]:
         raise LoadError(f"{folder / 'audit.json'} is no audit of the format {FORMAT}.")
     try:
         return {
-            "name": str(values["name"]),
-            "date": str(values["date"]),
+            "name": _text(values["name"]),
+            "date": _text(values["date"]),
             "recipe": dict(values["recipe"]),
             "findings": {
-                str(f["key"]): (str(f["level"]), str(f["sentence"])) for f in values["findings"]
+                _text(f["key"]): (_text(f["level"]), _text(f["sentence"]))
+                for f in values["findings"]
             },
             "measures": {
-                str(name): float("nan") if value is None else float(value)
+                _text(name): float("nan") if value is None else float(value)
                 for name, value in values["measures"].items()
             },
         }
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise LoadError(f"{folder / 'audit.json'} is damaged: {error!r}.") from error
+
+
+def _text(value: Any) -> str:
+    """Text that tables can hold: JSON may have halves of surrogate pairs."""
+    return str(value).encode("utf-8", "replace").decode("utf-8")
 
 
 def _findings(audited: Audited, before: dict[str, Any]) -> pd.DataFrame:

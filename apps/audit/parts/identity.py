@@ -11,10 +11,11 @@ from typing import Any
 import pandas as pd
 import torch
 
-from apps.audit.audited import Audited
+from apps.audit.audited import Audited, Examples
 from apps.audit.recipe import Recipe, as_json, sha256_of
 from apps.audit.section import Finding, Section
 from interp.pretrained.folder import METADATA
+from interp.train.recorder import MODEL
 
 _PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "pandas", "scipy")
 _LARGE = 2e9  # parameters of all checkpoints together, beyond which they are not all opened
@@ -22,7 +23,10 @@ _LARGE = 2e9  # parameters of all checkpoints together, beyond which they are no
 
 def part(audited: Audited) -> Section:
     """Hashes, versions and settings."""
-    tables = {"configuration": _configuration(audited.model.cfg)}
+    tables = {
+        "fingerprints": _fingerprints(audited),
+        "configuration": _configuration(audited.model.cfg),
+    }
     if audited.folder is not None:
         tables["files"] = _files(audited.folder)
     findings = [_kept(audited)]
@@ -48,22 +52,13 @@ def part(audited: Audited) -> Section:
 
 def _facts(audited: Audited) -> dict[str, str | float | int]:
     recipe, cfg = Recipe.of(audited), audited.model.cfg
-    held_out, learnt = audited.held_out, audited.learnt
     facts: dict[str, str | float | int] = {
         "model": audited.name,
         "shape": f"{cfg.shape.replace('_', '-')}, head {cfg.head}",
         "parameters": sum(p.numel() for p in audited.model.parameters()),
-        "weights, SHA-256": recipe.weights,
-        "tokenizer, SHA-256": recipe.tokenizer or "no tokenizer",
-        "configuration, SHA-256": recipe.configuration,
-        "code, SHA-256": recipe.code,
         "task": recipe.task or "none is known",
-        "held-out examples": "none" if held_out is None else len(held_out.records),
-        "held-out examples, source": "none" if held_out is None else held_out.source,
-        "held-out examples, SHA-256": recipe.held_out or "none",
-        "learnt examples": "none" if learnt is None else len(learnt.records),
-        "learnt examples, source": "none" if learnt is None else learnt.source,
-        "learnt examples, SHA-256": recipe.learnt or "none",
+        "held-out examples": _examples(audited.held_out),
+        "learnt examples": _examples(audited.learnt),
         "depth": audited.depth,
         "seed": audited.seed,
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -79,6 +74,23 @@ def _facts(audited: Audited) -> dict[str, str | float | int]:
         except PackageNotFoundError:
             continue
     return facts
+
+
+def _examples(given: Examples | None) -> str:
+    return "none" if given is None else f"{len(given.records):,} ({given.source})"
+
+
+def _fingerprints(audited: Audited) -> pd.DataFrame:
+    recipe = Recipe.of(audited)
+    hashes = {
+        "weights": recipe.weights,
+        "tokenizer": recipe.tokenizer,
+        "configuration": recipe.configuration,
+        "held-out examples": recipe.held_out,
+        "learnt examples": recipe.learnt,
+        "code of this package": recipe.code,
+    }
+    return pd.DataFrame({"what": list(hashes), "sha256": [h or "none" for h in hashes.values()]})
 
 
 def _kept(audited: Audited) -> Finding:
@@ -109,8 +121,10 @@ def _configuration(cfg: Any) -> pd.DataFrame:
 
 
 def _files(folder: Path) -> pd.DataFrame:
-    """Every file of the model, in the order of their names."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    """The files beside a model, in the order of their names; checkpoints have a table of their
+    own."""
+    places = [folder, folder / MODEL]
+    paths = sorted(path for place in places for path in place.glob("*") if path.is_file())
     return pd.DataFrame(
         {
             "file": [path.relative_to(folder).as_posix() for path in paths],

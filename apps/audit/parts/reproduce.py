@@ -10,22 +10,17 @@ from apps.audit.section import Section
 
 def part(audited: Audited) -> Section:
     """The command, and what it needs to be the same."""
-    facts = getattr(audited.sections.get("identity"), "facts", {})
-    needed = ("weights, SHA-256", "held-out examples, SHA-256", "learnt examples, SHA-256")
     return Section(
         "reproduce",
         "How to get the same figures",
         text=(
-            "The same command on the same weights, examples and code gives the same tables, byte "
-            "for byte on the same machine. On another kind of processor the last digits of a "
-            "figure may differ.",
+            "The same command on the same weights, examples and code (their fingerprints stand in "
+            "the first part) gives the same tables, byte for byte on the same machine. On another "
+            "kind of processor the last digits of a figure may differ.",
             "audit.json names the SHA-256 of every table; whoever has the folder can check that "
             "this page speaks of them.",
         ),
-        facts={
-            "command": audited.command or "not given",
-            **{name: facts[name] for name in (*needed, "code, SHA-256") if name in facts},
-        },
+        facts={"command": audited.command or "none: it was asked for from Python"},
         tables={"parts": _parts(audited)},
     )
 
