@@ -83,7 +83,7 @@ def responses(_opened: Opened, weights: str, layer: int) -> Responses:
     from probes.neurons import neurons
 
     _point(_opened.model, layer)
-    examples, what = _texts(_opened, weights)
+    examples, what = texts_of(_opened, weights)
     found = neurons(_opened.model, examples, k=CONTEXTS, layers=[layer])
     site = f"{_opened.model.last_stack}.mlp"
     return Responses(examples, next(one for one in found if one.site == site), what)
@@ -110,7 +110,7 @@ def _point(model: Any, layer: int) -> str:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _texts(_opened: Opened, weights: str) -> tuple[Examples, str]:
+def texts_of(_opened: Opened, weights: str) -> tuple[Examples, str]:
     """Texts that the model can read, and which they are."""
     from interp.data.records import Pair
     from probes.passages import passages, repeats

@@ -9,7 +9,9 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from apps.catalog import places
 from apps.drawing import chart, refuse, scheme, words_and_table
+from apps.features import show_features
 from apps.language import say
 from apps.results_neurons import responses, strongest, top_contexts, written
 from apps.state import State, current
@@ -22,6 +24,18 @@ from interp.figures.neuron import strongest_chart, writes_chart
 def show(state: State) -> None:
     """The whole page."""
     at = _position(state)
+    neurons, features = st.tabs(
+        [say("Neurons"), say("Features")], key="units", on_change="rerun", bind="query-params"
+    )
+    if neurons.open:
+        with neurons:
+            _neurons(state, at)
+    if features.open:
+        with features:
+            show_features(state, at, places()[state.opened.name])
+
+
+def _neurons(state: State, at: int) -> None:
     opened, layer = state.opened, state.layer
     try:
         found = strongest(opened, opened.weights, state.passage, layer, at)

@@ -15,7 +15,12 @@ _ROW = 18  # pixels of a bar with its gap
 
 
 def strongest_chart(
-    frame: pd.DataFrame, *, scheme: Scheme = "light", chosen: int | None = None, width: int = 320
+    frame: pd.DataFrame,
+    *,
+    scheme: Scheme = "light",
+    chosen: int | None = None,
+    width: int = 320,
+    what: str = "neuron",
 ) -> Figure:
     """A bar for each neuron, in the order of the rows: how active it is.
 
@@ -25,11 +30,12 @@ def strongest_chart(
         frame: rows of `neuron`, `value` (its activation).
         chosen: a neuron whose label is marked, for a page that shows more about it.
         width: pixels of the axis of activations.
+        what: a neuron is called.
 
     Raises:
         InputError: columns are missing, no rows, or a value that is not finite.
     """
-    require_columns(frame, ("neuron", "value"), "neurons")
+    require_columns(frame, ("neuron", "value"), f"{what}s")
     values = finite(frame["value"], "activations")
     colors = PALETTES[scheme]
     rows = pd.DataFrame(
@@ -38,7 +44,7 @@ def strongest_chart(
             "neuron": frame["neuron"].astype(int).to_numpy(),
             "value": values,
             "heard": [
-                f"neuron {neuron}: {number(value, signed=True)}"
+                f"{what} {neuron}: {number(value, signed=True)}"
                 for neuron, value in zip(frame["neuron"], values.tolist(), strict=True)
             ],
         }
@@ -56,7 +62,7 @@ def strongest_chart(
             ),
             y=alt.Y(
                 "place:O",
-                title="neuron",
+                title=what,
                 axis=alt.Axis(labelExpr=lookup(labels), labelColor=colors.ink),
             ),
             color=alt.condition(
@@ -70,7 +76,7 @@ def strongest_chart(
     zero = alt.Chart(rows[:1]).mark_rule(color=colors.muted, aria=False).encode(x=alt.datum(0))
     chart = alt.layer(bars, zero).properties(width=width, height=alt.Step(_ROW))
     first = rows["heard"][int(abs(rows["value"]).idxmax())]
-    finding = f"Of the {count(len(rows), 'neuron')} shown, the strongest is {first}."
+    finding = f"Of the {count(len(rows), what)} shown, the strongest is {first}."
     return Figure(themed(chart, scheme), finding, frame)
 
 
