@@ -52,11 +52,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from apps.audit.gate import Thresholds
     from apps.audit.opening import open_audited
+    from apps.audit.parts.changes import read_earlier
     from apps.audit.running import chosen, run_audit
 
     # What can be refused is refused before the work.
     thresholds = None if options.fail_on is None else Thresholds.read(options.fail_on)
     parts = chosen(None if options.parts is None else options.parts.split(","))
+    if options.since is not None:
+        read_earlier(options.since)
     audited = open_audited(
         options.model,
         data=options.data,

@@ -34,7 +34,7 @@ def part(audited: Audited) -> Section:
             TITLE,
             text=("No earlier audit was named to compare with (the option --since).",),
         )
-    before = _read(audited.since)
+    before = read_earlier(audited.since)
     recipe = Recipe.of(audited)
     differs = recipe.differences(before["recipe"])
     findings = _findings(audited, before)
@@ -59,7 +59,7 @@ def part(audited: Audited) -> Section:
     )
 
 
-def _read(folder: Path) -> dict[str, Any]:
+def read_earlier(folder: Path) -> dict[str, Any]:
     """What an earlier audit says, as far as it is compared.
 
     Raises:
