@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ def open_audited(
     data: str | None = None,
     learnt: str | None = None,
     task: str | None = None,
+    purpose: Mapping[str, str] | None = None,
     depth: Depth = "quick",
     seed: int = 0,
     command: str = "",
@@ -45,6 +47,7 @@ def open_audited(
             those that come with a model of the zoo.
         learnt: examples that it has learnt from; likewise.
         task: name of the task; by default what the folder says, or what the head is made for.
+        purpose: what the model is for, in the user's words; see `apps.audit.stated`.
 
     Raises:
         LoadError: there is no such model, or it is damaged.
@@ -64,6 +67,7 @@ def open_audited(
         task=known if kind is type(known) else _posed(kind, model, held_out),
         held_out=held_out,
         learnt=_examples(what, "learnt", learnt, kind),
+        purpose=purpose or {},
         depth=depth,
         seed=seed,
         command=command,

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,11 @@ from typing import Any
 from apps.audit.audited import Audited, Examples
 from interp import __version__
 from interp.model.fingerprint import weights_hash
+from interp.train.recorder import MODEL
 
 _ROOT = Path(__file__).resolve().parents[2]
 _PACKAGES = ("interp", "probes", "apps")
+_WORDS = {".csv", ".json", ".jsonl", ".md", ".toml", ".tsv", ".txt"}
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class Recipe:
         weights, tokenizer, configuration: SHA-256 of each; "" for a model without a tokenizer.
         task: its settings as JSON; "" for none.
         held_out, learnt: SHA-256 of the examples; "" for none.
+        purpose: what the user says that the model is for, as JSON; "" for nothing.
+        files: SHA-256 over what lies beside the weights: card, records of the training.
         depth, seed: as asked for.
         version, code: of this package, and SHA-256 of its source files.
     """
@@ -37,6 +41,8 @@ class Recipe:
     task: str
     held_out: str
     learnt: str
+    purpose: str
+    files: str
     depth: str
     seed: int
     version: str
@@ -54,6 +60,8 @@ class Recipe:
             task="" if task is None else as_json(task.to_dict()),
             held_out=_examples(audited.held_out),
             learnt=_examples(audited.learnt),
+            purpose=as_json(dict(audited.purpose)) if audited.purpose else "",
+            files=_files_sha256(audited.folder),
             depth=audited.depth,
             seed=audited.seed,
             version=__version__,
@@ -89,11 +97,27 @@ def sha256_of_records(records: Sequence[Any]) -> str:
 @functools.cache
 def code_sha256() -> str:
     """SHA-256 over the Python files of this package: name and bytes of each."""
+    return _over(_ROOT, [path for name in _PACKAGES for path in (_ROOT / name).rglob("*.py")])
+
+
+def files_beside(folder: Path) -> list[Path]:
+    """The files of a model or run but those of its checkpoints, in the order of their names."""
+    places = [folder, folder / MODEL]
+    return sorted(path for place in places for path in place.glob("*") if path.is_file())
+
+
+def _files_sha256(folder: Path | None) -> str:
+    """What the weights are is known by their own hash."""
+    paths = [] if folder is None else files_beside(folder)
+    small = [path for path in paths if path.suffix in _WORDS]
+    return "" if folder is None else _over(folder, small)
+
+
+def _over(folder: Path, paths: Iterable[Path]) -> str:
     digest = hashlib.sha256()
-    for package in _PACKAGES:
-        for path in sorted((_ROOT / package).rglob("*.py")):
-            digest.update(f"{path.relative_to(_ROOT).as_posix()}\n".encode())
-            digest.update(path.read_bytes())
+    for path in sorted(paths):
+        digest.update(f"{path.relative_to(folder).as_posix()}\n".encode())
+        digest.update(path.read_bytes())
     return digest.hexdigest()
 
 

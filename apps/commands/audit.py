@@ -33,6 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     what.add_argument("--learnt", metavar="FILE", help="examples that it has learnt from")
     what.add_argument("--task", help="by default the one that the model was fine-tuned on")
+    what.add_argument(
+        "--purpose", type=Path, metavar="FILE.toml", help="what it is for, in your words"
+    )
     how = parser.add_argument_group("how")
     how.add_argument(
         "--depth", choices=get_args(Depth), default="quick", help="quick takes minutes (default)"
@@ -54,6 +57,7 @@ def run(options: argparse.Namespace) -> int:
     from apps.audit.opening import open_audited
     from apps.audit.parts.changes import read_earlier
     from apps.audit.running import chosen, run_audit
+    from apps.audit.stated import read_purpose
 
     # What can be refused is refused before the work.
     thresholds = None if options.fail_on is None else Thresholds.read(options.fail_on)
@@ -65,6 +69,7 @@ def run(options: argparse.Namespace) -> int:
         data=options.data,
         learnt=options.learnt,
         task=options.task,
+        purpose=None if options.purpose is None else read_purpose(options.purpose),
         depth=options.depth,
         seed=options.seed,
         command=_command(options),
@@ -103,7 +108,7 @@ def _show(report: Report, out: Path, *, as_json: bool) -> None:
 def _command(options: argparse.Namespace) -> str:
     """The command that makes the same audit: what changes its figures, and nothing else."""
     words = ["interp", "audit", options.model]
-    for name in ("data", "learnt", "task", "depth", "seed", "parts", "since"):
+    for name in ("data", "learnt", "task", "purpose", "depth", "seed", "parts", "since"):
         value = getattr(options, name)
         if value is not None:
             words += [f"--{name}", str(value)]

@@ -12,10 +12,9 @@ import pandas as pd
 import torch
 
 from apps.audit.audited import Audited, Examples
-from apps.audit.recipe import Recipe, as_json, sha256_of
+from apps.audit.recipe import Recipe, as_json, files_beside, sha256_of
 from apps.audit.section import Finding, Section
 from interp.pretrained.folder import METADATA
-from interp.train.recorder import MODEL
 
 _PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "pandas", "scipy")
 _LARGE = 2e9  # parameters of all checkpoints together, beyond which they are not all opened
@@ -88,6 +87,7 @@ def _fingerprints(audited: Audited) -> pd.DataFrame:
         "configuration": recipe.configuration,
         "held-out examples": recipe.held_out,
         "learnt examples": recipe.learnt,
+        "files beside the weights": recipe.files,
         "code of this package": recipe.code,
     }
     return pd.DataFrame({"what": list(hashes), "sha256": [h or "none" for h in hashes.values()]})
@@ -123,8 +123,7 @@ def _configuration(cfg: Any) -> pd.DataFrame:
 def _files(folder: Path) -> pd.DataFrame:
     """The files beside a model, in the order of their names; checkpoints have a table of their
     own."""
-    places = [folder, folder / MODEL]
-    paths = sorted(path for place in places for path in place.glob("*") if path.is_file())
+    paths = files_beside(folder)
     return pd.DataFrame(
         {
             "file": [path.relative_to(folder).as_posix() for path in paths],

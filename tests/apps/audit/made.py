@@ -9,7 +9,7 @@ from apps.audit.report import Report
 from apps.audit.section import Finding, Section
 
 SHA = "0123456789abcdef" * 4
-RECIPE = Recipe(SHA, SHA, SHA, '{"task": "lm"}', SHA, "", "quick", 0, "0.1.0", SHA)
+RECIPE = Recipe(SHA, SHA, SHA, '{"task": "lm"}', SHA, "", "", SHA, "quick", 0, "0.1.0", SHA)
 
 
 def report(*sections: Section, name: str = "model") -> Report:

@@ -121,5 +121,5 @@ def test_the_recipe_knows_each_thing_that_a_figure_depends_on(tmp_path: Path) ->
     assert recipe.differences(vars(recipe)) == []
     other = Recipe.of(open_audited("planted", data=str(file), depth="full", seed=1))
     assert set(recipe.differences(vars(other))) == {
-        *("weights", "configuration", "held_out", "learnt", "depth", "seed")
+        *("weights", "configuration", "held_out", "learnt", "files", "depth", "seed")
     }
