@@ -16,13 +16,13 @@ _MARKS: dict[Level, str] = {"risk": "▲", "caution": "●", "fine": "✓", "unk
 _LABELS: dict[Level, str] = {
     "risk": "To decide",
     "caution": "To be known",
-    "fine": "Fine",
+    "fine": "In order",
     "unknown": "Not measured",
 }
 _NOTHING: dict[Level, str] = {
     "risk": "Nothing was found that somebody must decide.",
     "caution": "Nothing was found that who uses it must know.",
-    "fine": "Nothing was looked for without being found.",
+    "fine": "Nothing that was checked is in order.",
     "unknown": "Everything that was asked could be measured.",
 }
 # Framework -> its heading -> the parts whose evidence belongs there.
@@ -77,7 +77,7 @@ def _lead(report: Report) -> str:
     counts = {level: sum(f.level == level for f in report.findings) for level in HEADINGS}
     said = (
         f"{count(len(report.findings), 'verdict')}: {counts['risk']} to decide, "
-        f"{counts['caution']} to be known, {counts['fine']} looked for and not found, "
+        f"{counts['caution']} to be known, {counts['fine']} in order, "
         f"{counts['unknown']} that could not be measured."
     )
     lines = [
@@ -102,19 +102,20 @@ def _verdicts(report: Report) -> str:
     body = []
     for level, heading in HEADINGS.items():
         found = [finding for finding in report.findings if finding.level == level]
-        body.append(f"<h3>{_mark(level)}{heading} ({len(found)})</h3>")
+        body.append(f"<h3>{heading} ({len(found)})</h3>")
         if not found:
             body.append(paragraph_html(_NOTHING[level]))
             continue
         items = "".join(
-            f"<li>{_text(f.sentence)} {_evidence(f, f'#part-{part_of(f)}')}</li>" for f in found
+            f"<li>{_mark(level)}{_text(f.sentence)} {_evidence(f, f'#part-{part_of(f)}')}</li>"
+            for f in found
         )
         body.append(f'<ul class="verdicts {level}">{items}</ul>')
     return _block("findings", "Verdicts", *body)
 
 
 def _mark(level: Level) -> str:
-    return f'<span class="mark {level}" aria-hidden="true">{_MARKS[level]}</span> '
+    return f'<span class="mark {level}" aria-hidden="true">{_MARKS[level]}</span>'
 
 
 def _evidence(finding: Finding, part: str = "") -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from interp.figures.theme import PALETTES, Scheme
+from interp.figures.theme import MONO, PALETTES, Scheme
 
 
 def css() -> str:
@@ -26,11 +26,13 @@ _RULES = (
     ".lead{display:grid;gap:.4rem}",
     ".text,.verdicts,.plain{max-width:46rem}",
     ".contents{margin:0;padding-left:1.4rem;columns:2;column-gap:2rem}",
-    ".verdicts,.plain{margin:0;padding-left:1.2rem;display:grid;gap:.5rem}",
+    ".verdicts,.plain{margin:0;display:grid;gap:.5rem}",
+    ".verdicts{padding:0;list-style:none}.verdicts li{padding-left:1.5rem;text-indent:-1.5rem}",
+    ".plain{padding-left:1.5rem}",
     ".plain{color:var(--muted)}",
     ".verdicts li{overflow-wrap:anywhere}",
     "section>.verdicts.risk{font-weight:600}",
-    ".mark{display:inline-block;width:1.2em;font-weight:650}",
+    ".mark{display:inline-block;width:1.5rem;font-weight:650;text-indent:0}",
     ".mark.risk{color:var(--accent)}",
     ".where{font-weight:400;font-size:.8125rem;color:var(--muted);white-space:normal}",
     ".facts div{flex-basis:14rem}",
@@ -38,8 +40,11 @@ _RULES = (
     ".wide table,.mapping,.sign-off{margin:0}",
     "caption{text-align:left;padding-bottom:.3rem;overflow-wrap:anywhere}",
     "caption small{color:var(--muted);font-size:.8125rem}",
-    "th.words,td.words{text-align:left;white-space:pre-wrap;overflow-wrap:anywhere;"
-    "unicode-bidi:isolate;max-width:26rem}",
+    ".wide table{font-size:.9375rem}",
+    "th.words,td.words,th.short,td.short{text-align:left;unicode-bidi:isolate}",
+    "th.words,td.words{white-space:pre-wrap;overflow-wrap:anywhere;max-width:30rem}",
+    "td.short{white-space:pre}",
+    f"code{{font-family:{MONO};font-size:.75rem;white-space:nowrap}}",
     "th.number,td.number{text-align:right;white-space:nowrap}",
     ".none{color:var(--muted)}",
     ".mapping th,.mapping td,.sign-off th{text-align:left}",

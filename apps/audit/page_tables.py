@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _OPEN, _MOST = 10, 200  # rows: a longer table is folded, and a very long one cut
+_SHORT = 24  # characters
+_HASH = re.compile("[0-9a-f]{64}")
 
 
 def table_id(part: str, name: str) -> str:
@@ -27,7 +30,7 @@ def words(name: str) -> str:
 def table_html(part: str, name: str, frame: pd.DataFrame, sha256: str) -> str:
     """A table with its caption: its name, its size, its file and the file's fingerprint."""
     shown = frame.head(_MOST)
-    kinds = ["number" if kind.kind in "iuf" else "words" for kind in frame.dtypes]
+    kinds = [_kind(shown[column]) for column in shown.columns]
     head = "".join(
         f'<th scope="col" class="{kind}">{_text(words(str(column)))}</th>'
         for column, kind in zip(frame.columns, kinds, strict=True)
@@ -50,7 +53,7 @@ def table_html(part: str, name: str, frame: pd.DataFrame, sha256: str) -> str:
     )
     label = _text(words(name).capitalize())
     table = (
-        f'<div class="wide" role="region" tabindex="0" aria-label="{label}"><table>'
+        f'<div class="wide" role="group" tabindex="0" aria-label="{label}"><table>'
         f"<caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         "</div>"
     )
@@ -61,9 +64,18 @@ def table_html(part: str, name: str, frame: pd.DataFrame, sha256: str) -> str:
     return f'<details id="{anchor}" class="table"><summary>{summary}</summary>{table}</details>'
 
 
+def _kind(column: pd.Series) -> str:
+    """How its cells are set: a short text is not broken."""
+    if column.dtype.kind in "iuf":
+        return "number"
+    if all(len(str(value)) <= _SHORT for value in column):
+        return "short"
+    return "words"
+
+
 def _cell(value: Any) -> str:
     if isinstance(value, str):
-        return _text(value)
+        return f"<code>{value}</code>" if _HASH.fullmatch(value) else _text(value)
     if value is None or value != value:
         return '<span class="none">–</span>'
     plain = value.item() if hasattr(value, "item") else value

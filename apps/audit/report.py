@@ -17,7 +17,7 @@ FORMAT = "interp-audit/1"
 HEADINGS: dict[Level, str] = {
     "risk": "What you must decide",
     "caution": "To be known",
-    "fine": "Looked for and not found",
+    "fine": "Checked, and in order",
     "unknown": "Could not be measured",
 }
 """Level -> what its findings ask of a reader, the most urgent first."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 Level = Literal["risk", "caution", "fine", "unknown"]
 """`risk`: somebody must decide before the model is used. `caution`: to be known by who uses it.
-`fine`: it was looked for and not found. `unknown`: it could not be measured, and why."""
+`fine`: it was checked, and is in order. `unknown`: it could not be measured, and why."""
 
 
 @dataclass(frozen=True)
