@@ -147,8 +147,8 @@ SCRIPT = Script(
     name="atlas",
     summary="What each layer of each checkpoint knows, as far as a probe can read it out.",
     examples=(
-        "  python -m probes.atlas --run stories-suite --task pos --data ud_english_ewt "
-        "--out atlas.parquet --chart atlas.html\n"
+        "  python -m probes.atlas --run stories-suite --task pos --data ud_english_ewt \\\n"
+        "    --out atlas.parquet --chart atlas.html\n"
         "  python -m probes.atlas --run stories --task feature:Number --probe mlp:64"
     ),
     measure=_measure,

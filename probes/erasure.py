@@ -1,6 +1,6 @@
 """What a concept is worth to a model: erase it from a layer, and see what is lost.
 
-    python -m probes.erasure --run stories --task pos --treebank ud_english_ewt --data DATA
+    python -m probes.erasure --run stories --task pos --data ud_english_ewt
 
 That a probe finds a concept does not say that the model uses it. Here it is taken out of the stream
 by the erasers of `probes.erasers`, and two things are measured: what a probe that is fitted anew
@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,11 +23,13 @@ from torch import Tensor
 from interp.activations import Moments, MomentsFitter, encode, gather
 from interp.data.batch import IGNORED
 from interp.data.examples import Examples
+from interp.data.registry import MIRROR
 from interp.errors import InputError
 from interp.figures.erasure import erasure_chart
+from probes.atlas import parts_of
 from probes.erasers import Eraser, inlp, leace, random_eraser
 from probes.frames import tidy
-from probes.labelled import TASKS, Labelled, Parts, treebank_parts
+from probes.labelled import TASKS, Labelled, Parts
 from probes.passages import batches, passages
 from probes.script import Script
 from probes.solvers.discriminant import discriminant
@@ -217,8 +218,12 @@ def _losses(
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", default="pos", help=f"{', '.join(TASKS)}; pos by default")
-    parser.add_argument("--treebank", default="ud_english_ewt", metavar="NAME")
-    parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="of the sets")
+    parser.add_argument(
+        "--data",
+        default="ud_english_ewt",
+        metavar="TREEBANK",
+        help=f"its folder, or its name in the folder that {MIRROR} names",
+    )
     parser.add_argument("--layers", nargs="+", type=int, metavar="L", help="blocks passed")
     parser.add_argument("--tokens", type=int, default=TOKENS, metavar="N", help="for the loss")
 
@@ -226,10 +231,13 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 SCRIPT = Script(
     name="erasure",
     summary="What a concept is worth to a model: probe accuracy and loss after erasing it.",
-    examples="  python -m probes.erasure --run stories --task pos --data DATA --chart erasure.html",
+    examples=(
+        "  python -m probes.erasure --run stories --task pos --data ud_english_ewt \\\n"
+        "    --chart erasure.html"
+    ),
     measure=lambda model, options: erasure(
         model,
-        treebank_parts(options.treebank, options.data, options.task),
+        parts_of(options.data, options.task),
         layers=options.layers,
         tokens=options.tokens,
     ),

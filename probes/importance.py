@@ -186,7 +186,13 @@ def _interval(values: Any, clusters: Any, seed: int) -> tuple[Any, Any]:
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_text_options(parser)
     parser.add_argument("--by", choices=get_args(By), default="word")
-    parser.add_argument("--method", choices=sorted(METHODS), default="integrated_gradients")
+    parser.add_argument(
+        "--method",
+        choices=sorted(METHODS),
+        default="integrated_gradients",
+        metavar="NAME",
+        help=f"{', '.join(sorted(METHODS))} (integrated_gradients)",
+    )
     parser.add_argument("--token", metavar="TOKEN", help="explain its logit above the mean of all")
     parser.add_argument("--length", type=int, metavar="N", help="read only N characters of a text")
 

@@ -197,8 +197,8 @@ SCRIPT = Script(
     summary="What a model would predict if it stopped after each layer: logit and tuned lens.",
     examples=(
         "  python -m probes.lens --run stories-suite --texts childrens_stories --data DATA\n"
-        "  python -m probes.lens --run stories --texts childrens_stories --data DATA "
-        "--tune standard_ebooks --lenses lenses/"
+        "  python -m probes.lens --run stories --texts childrens_stories --data DATA \\\n"
+        "    --tune standard_ebooks --lenses lenses/"
     ),
     measure=_measure,
     chart=lens_curve,

@@ -172,7 +172,7 @@ def sample(pairs: Sequence[MinimalPair], n: int, *, seed: int = 0) -> list[Minim
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="of data sets")
+    parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="of data sets")
     parser.add_argument("--pairs", type=int, metavar="N", help="of each paradigm (default: all)")
     parser.add_argument("--seed", type=int, default=0, help="of the sample and the bootstrap")
     parser.add_argument("--source", metavar="TEXT", help="what an encoder-decoder reads")
@@ -189,8 +189,8 @@ SCRIPT = Script(
     name="minimal_pairs",
     summary="Which of two sentences a model finds more probable: BLiMP, by paradigm and field.",
     examples=(
-        "  python -m probes.minimal_pairs --run stories-suite --data DIR --out blimp.parquet"
-        " --chart blimp.html\n"
+        "  python -m probes.minimal_pairs --run stories-suite --data DIR --out blimp.parquet \\\n"
+        "    --chart blimp.html\n"
         "  python -m probes.minimal_pairs --run stories --data DIR --pairs 100"
     ),
     measure=_measure,

@@ -252,7 +252,7 @@ def _around(pattern: str) -> tuple[str, str]:
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="of data sets")
+    parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="of data sets")
     parser.add_argument("--set", choices=("pararel", "relations"), default="pararel")
     parser.add_argument("--facts", type=int, metavar="N", help="of each relation (default: all)")
     parser.add_argument(

@@ -66,7 +66,9 @@ class Script:
         parser.add_argument("--out", type=Path, metavar="FILE", help="write or complete a Parquet")
         if self.chart is not None:
             parser.add_argument("--chart", type=Path, metavar="FILE", help="a .html, .svg or .png")
-        parser.add_argument("--json", action="store_true", help="print rows as JSON lines")
+        parser.add_argument(
+            "--json", action="store_true", help="print one JSON object a row instead of text"
+        )
 
     def run(self, options: argparse.Namespace) -> int:
         """Measures, writes and prints; returns the exit code."""
@@ -137,6 +139,7 @@ class Script:
             description=self.summary,
             epilog=f"examples:\n{self.examples}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
         )
         self.fill(parser)
         try:

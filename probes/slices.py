@@ -294,7 +294,9 @@ def _studentised(sums: Floats, total: Floats) -> Floats:
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_text_options(parser)
-    parser.add_argument("--task", choices=TASKS, default="lm", help="what is asked (default: lm)")
+    parser.add_argument(
+        "--task", choices=TASKS, default="lm", metavar="TASK", help=f"{', '.join(TASKS)} (lm)"
+    )
 
 
 def _measure(model: Any, options: argparse.Namespace) -> pd.DataFrame:
@@ -311,8 +313,8 @@ SCRIPT = Script(
     name="slices",
     summary="Where a model is worse than elsewhere, the worst slice first.",
     examples=(
-        "  python -m probes.slices --run reviews --data DIR --set sentence_polarity "
-        "--task classification --texts 1000\n"
+        "  python -m probes.slices --run reviews --data DIR --set sentence_polarity \\\n"
+        "    --task classification --sample 1000\n"
         "  python -m probes.slices --run stories --files stories.jsonl"
     ),
     measure=_measure,

@@ -132,7 +132,7 @@ def _rows(pairs: Sequence[StereotypePair], columns: Floats, seed: int) -> Iterat
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="of data sets")
+    parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="of data sets")
     parser.add_argument("--source", metavar="TEXT", help="what an encoder-decoder reads")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
 

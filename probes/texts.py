@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,14 @@ import numpy as np
 
 from interp.data.order import stream_seed
 from interp.data.readers import read_documents
+from interp.data.records import Preference, Turn
 from interp.data.sets import SETS, read_set
 from interp.errors import InputError
 
 
 def text_of(record: Any) -> str:
     """The text of a record of `interp.data.records`, of which it is the first one where there are
-    several.
+    several; of a dialogue, all that is said.
 
     Raises:
         InputError: it has none.
@@ -29,16 +31,31 @@ def text_of(record: Any) -> str:
             return found
     if isinstance(words := getattr(record, "words", None), tuple):
         return " ".join(words)
+    if isinstance(record, Preference):
+        record = record.prompt
+    if isinstance(record, tuple) and record and all(isinstance(turn, Turn) for turn in record):
+        return "\n".join(turn.text for turn in record)
     raise InputError(f"A {type(record).__name__} is no text; choose another data set.")
+
+
+def all_text(record: Any) -> str:
+    """Every text that a record holds, a line each."""
+    if isinstance(record, str):
+        return record
+    if dataclasses.is_dataclass(record):
+        record = [getattr(record, field.name) for field in dataclasses.fields(record)]
+    if not isinstance(record, (list, tuple)):
+        return ""
+    return "\n".join(filter(None, map(all_text, record)))
 
 
 def add_text_options(parser: argparse.ArgumentParser) -> None:
     """Options for texts: files, or a public set, and how many of them."""
     parser.add_argument("--files", nargs="+", type=Path, metavar="FILE", help="texts of any format")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="of data sets, for --set")
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="of data sets, for --set")
     parser.add_argument("--set", choices=SETS, metavar="NAME", help="a public data set")
     parser.add_argument("--split", default="test", help="of the set (default: test)")
-    parser.add_argument("--texts", type=int, default=100, metavar="N", help="how many are drawn")
+    parser.add_argument("--sample", type=int, default=100, metavar="N", help="so many texts (100)")
     parser.add_argument("--seed", type=int, default=0, help="of all draws")
 
 
@@ -59,9 +76,9 @@ def records_of(options: argparse.Namespace) -> list[Any]:
     every = [record for record in every if text_of(record).strip()]
     if not every:
         raise InputError("There is no text in what was given.")
-    if options.texts < 1:
-        raise InputError(f"--texts is {options.texts}; it must be positive.")
-    if len(every) <= options.texts:
+    if options.sample < 1:
+        raise InputError(f"--sample is {options.sample}; it must be positive.")
+    if len(every) <= options.sample:
         return list(every)
     random = np.random.default_rng(stream_seed("texts", options.seed))
-    return [every[i] for i in sorted(random.permutation(len(every))[: options.texts].tolist())]
+    return [every[i] for i in sorted(random.permutation(len(every))[: options.sample].tolist())]

@@ -1,1 +1,1 @@
-"""The sub-commands of `interp`: one file each, with `HELP`, `EXAMPLES`, `arguments` and `run`."""
+"""The sub-commands of `interp`: one file each, with `EXAMPLES`, `add_arguments` and `run`."""

@@ -11,11 +11,13 @@ import json
 import sys
 from pathlib import Path
 
+from apps.options import add_json, add_reading, reading
+
 EXAMPLES = """\
   interp clean books/ --out clean
   interp clean crawl.jsonl.gz --out clean --pipeline web --language en --language de
   interp clean reviews.csv --column review --keep stars --out clean --suffix .jsonl.gz
-  interp clean novel.txt --split paragraph --without near --out clean --suffix .txt"""
+  interp clean novel.txt --document paragraph --without near --out clean --suffix .txt"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,16 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--near", type=float, metavar="SHARE", help="near duplicates share so much (0.7)"
     )
-    parser.add_argument(
-        "--column", default="text", help="of a table: the text's column, by name or number"
-    )
+    add_reading(parser, document="file")
     parser.add_argument("--keep", action="append", metavar="COLUMN", help="keep this column too")
-    parser.add_argument(
-        "--split",
-        choices=("file", "document", "paragraph", "line"),
-        default="file",
-        help="what a document is in a text file",
-    )
     parser.add_argument("--suffix", default=".jsonl", help=".jsonl, .jsonl.gz, ... or .txt")
     parser.add_argument("--licence", default="", metavar="TEXT", help="a note for the card")
     parser.add_argument("--processes", type=int, metavar="N", help="one for each core by default")
@@ -55,23 +49,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--restart", action="store_true", help="throw away what an earlier run wrote"
     )
-    parser.add_argument("--json", action="store_true", help="print the card as JSON")
+    add_json(parser, "the card as one JSON object")
 
 
 def run(options: argparse.Namespace) -> int:
     from interp.atomic import writing
     from interp.data.clean import clean
-    from interp.data.readers import Reading
     from interp.figures.data_card import data_card_html
     from interp.figures.labels import literal, number
 
-    column = int(options.column) if options.column.isdecimal() else options.column
     with _Bar() as bar:
         card = clean(
             options.paths,
             options.out,
             _pipeline(options),
-            reading=Reading(column, tuple(options.keep or ()), options.split),
+            reading=reading(options, tuple(options.keep or ())),
             suffix=options.suffix,
             licence=options.licence,
             processes=options.processes,

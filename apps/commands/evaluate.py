@@ -22,21 +22,23 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from apps.options import add_json, add_model
+
 if TYPE_CHECKING:
     import pandas as pd
 
 EXAMPLES = """\
   interp evaluate stories --task lm --data novel.txt
-  interp evaluate my-run/model --data test.jsonl --csv figures.csv
+  interp evaluate my-run/model --data test.jsonl --out figures.csv
   interp evaluate ./marian --task translation --data test.tsv --json"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", help="a zoo name, a model folder, or a Hugging Face id")
+    add_model(parser)
     parser.add_argument("--task", help="by default the one that the model was fine-tuned on")
     parser.add_argument("--data", required=True, metavar="FILE", help="the examples")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="also write the table")
-    parser.add_argument("--json", action="store_true", help="one JSON object a row instead of text")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="also write FILE.csv")
+    add_json(parser, "one JSON object a row")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -46,14 +48,16 @@ def run(options: argparse.Namespace) -> int:
     from interp.train.evaluate import evaluate
     from interp.train.tasks import open_task
 
+    if options.out is not None and options.out.suffix != ".csv":
+        raise InputError(f"--out is {options.out}; give a name in .csv.")
     known = open_task(Path(options.model)) if Path(options.model).is_dir() else None
     task = known if options.task in (None, getattr(known, "name", None)) else options.task
     if task is None:
         raise InputError(f"{options.model} does not say which task it is for; give --task.")
     model = interp.load(options.model, bridge=False)
     frame = evaluate(model, task, options.data, progress=sys.stderr.isatty())
-    if options.csv:
-        with writing(options.csv) as file:
+    if options.out is not None:
+        with writing(options.out) as file:
             frame.to_csv(file, index=False)
     show(frame, options.json)
     return 0

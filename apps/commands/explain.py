@@ -13,6 +13,8 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from apps.options import add_json, add_model
+
 if TYPE_CHECKING:
     from interp import Attribution, Baseline, Target
 
@@ -25,7 +27,7 @@ EXAMPLES = """\
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", help="a zoo name, a model folder, or a Hugging Face id")
+    add_model(parser)
     parser.add_argument("text", help="the text the model reads")
     what = parser.add_argument_group("what is explained")
     what.add_argument(
@@ -59,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", metavar="FILE", type=Path, help="also write FILE.html or FILE.json"
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
+    add_json(parser, "one JSON object (with --answer, one a score)")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -112,7 +114,7 @@ def _report(options: argparse.Namespace, model: Any) -> int:
         units=options.units,
         depth=options.check or "light",
         options={"integrated_gradients": own} if own else None,
-        progress=not options.json,
+        progress=sys.stderr.isatty(),
     )
     _write(options, report)
     if options.json:
@@ -154,7 +156,7 @@ def _answer(options: argparse.Namespace, model: Any) -> int:
         )
     _write(options, found)
     if options.json:
-        print(found.to_frame().to_json(orient="records", force_ascii=False))
+        print(found.to_frame().to_json(orient="records", lines=True, force_ascii=False), end="")
         return 0 if found.converged else 1
     from interp.figures.labels import visible
 
@@ -172,7 +174,7 @@ def _answer(options: argparse.Namespace, model: Any) -> int:
 def _print_strip(found: Attribution) -> None:
     from interp.figures.strip import strip_ansi, strip_finding
 
-    color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    color = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     width = max(16, shutil.get_terminal_size().columns)
     print(strip_ansi(found.tokens, found.scores, width, color, unit=found.unit))
     print()

@@ -10,6 +10,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from apps.options import add_json, add_model
+
 EXAMPLES = """\
   interp finetune bert-base-uncased --task classification --train train.csv --dev dev.csv --out run
   interp finetune stories --task chat --train chat.jsonl --dev dev.jsonl --out run --method lora
@@ -18,23 +20,27 @@ EXAMPLES = """\
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", help="a zoo name, a model folder, or a Hugging Face id")
+    add_model(parser)
     parser.add_argument("--task", required=True, help="see `interp evaluate --help`")
     parser.add_argument("--train", required=True, metavar="FILE", help="examples to learn from")
     parser.add_argument("--dev", required=True, metavar="FILE", help="examples to choose by")
     parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="of the run")
-    parser.add_argument("--method", choices=("full", "lora"), default="full")
-    parser.add_argument("--rank", type=int, default=8, help="of low-rank adapters")
+    parser.add_argument(
+        "--method", choices=("full", "lora"), default="full", help="all weights, or adapters (full)"
+    )
+    parser.add_argument("--rank", type=int, default=8, metavar="N", help="of low-rank adapters (8)")
     parser.add_argument(
         "--targets", nargs="+", default=["*attn.q", "*attn.v"], help="what gets an adapter"
     )
-    parser.add_argument("--epochs", type=float, default=3, metavar="N", help="at most")
+    parser.add_argument("--epochs", type=float, default=3, metavar="N", help="at most (3)")
     parser.add_argument("--learning-rate", type=float, metavar="R", help="by the model's width")
-    parser.add_argument("--tokens", type=int, default=2048, metavar="N", help="in a batch, at most")
+    parser.add_argument(
+        "--batch-tokens", type=int, default=2048, metavar="N", help="in a batch, at most (2048)"
+    )
     parser.add_argument("--label-smoothing", type=float, default=0.0, metavar="S")
     parser.add_argument("--balanced", action="store_true", help="let all classes count alike")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", action="store_true", help="one JSON object a row instead of text")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of order and dropout (0)")
+    add_json(parser, "one JSON object a row")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -67,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
         method=options.method,
         lora=lora,
         objective=objective,
-        tokens=options.tokens,
+        tokens=options.batch_tokens,
         folder=options.out,
         progress=sys.stderr.isatty(),
     )

@@ -6,6 +6,8 @@ import argparse
 import json
 import sys
 
+from apps.options import add_json, add_model
+
 EXAMPLES = """\
   interp generate stories "Once upon a time" --seed 1
   interp generate ./my-model "The answer is" --greedy --max-new-tokens 5 --json
@@ -13,7 +15,7 @@ EXAMPLES = """\
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", help="a zoo name, a model folder, or a Hugging Face id")
+    add_model(parser)
     parser.add_argument("prompt", help="the text to continue")
     parser.add_argument("--max-new-tokens", type=int, default=50, metavar="N")
     parser.add_argument("--temperature", type=float, default=0.8, metavar="T")
@@ -23,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--greedy", action="store_true", help="take the likeliest token each time")
     parser.add_argument("--num-beams", type=int, default=1, metavar="B", help="beam search")
     parser.add_argument("--stop", action="append", metavar="TEXT", help="end at this text")
-    parser.add_argument("--seed", type=int, help="makes the draws repeatable")
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
+    parser.add_argument("--seed", type=int, metavar="N", help="makes the draws repeatable")
+    add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:

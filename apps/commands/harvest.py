@@ -17,6 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from apps.options import add_device, add_json, add_model, add_reading, reading
+
 if TYPE_CHECKING:
     from interp.activations import Estimate, Plan, Store
     from interp.data.treebank import Sentence
@@ -24,27 +26,17 @@ if TYPE_CHECKING:
 EXAMPLES = """\
   interp harvest stories novel.txt --out novel-rows --sites 'blocks.3.hook_resid_post'
   interp harvest stories-suite --treebank en_ewt-ud-dev.conllu --out words --pool mean
-  interp harvest stories texts.jsonl --out moments --rows none --moments
-  interp harvest ./my-bert texts.jsonl --out rows --sites '*.mlp.hook_post' --rows bfloat16"""
+  interp harvest stories texts.jsonl --out moments --precision none --moments
+  interp harvest ./my-bert texts.jsonl --out rows --sites '*.mlp.hook_post' --precision int8"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "model", help="a zoo name, a suite, a run folder, a model folder, or a Hugging Face id"
-    )
+    add_model(parser, "a suite, a run folder")
     parser.add_argument("paths", nargs="*", help="files and folders of texts")
     parser.add_argument("--out", required=True, type=Path, metavar="FOLDER")
     what = parser.add_argument_group("what is read")
     what.add_argument("--treebank", type=Path, metavar="FILE", help="CoNLL-U, in place of texts")
-    what.add_argument(
-        "--column", default="text", help="of a table: the text's column, by name or number"
-    )
-    what.add_argument(
-        "--split",
-        choices=("file", "document", "paragraph", "line"),
-        default="line",
-        help="what a text is in a text file (line)",
-    )
+    add_reading(what, document="line")
     what.add_argument(
         "--sites",
         nargs="+",
@@ -58,14 +50,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     what.add_argument("--steps", nargs="+", type=int, metavar="N", help="only these checkpoints")
     kept = parser.add_argument_group("what is kept")
-    kept.add_argument("--rows", choices=("float32", "bfloat16", "int8", "none"), default="float32")
+    kept.add_argument(
+        "--precision",
+        choices=("float32", "bfloat16", "int8", "none"),
+        default="float32",
+        help="of the rows (float32); none keeps no rows",
+    )
     kept.add_argument("--moments", action="store_true", help="also means and scatter matrices")
     kept.add_argument(
         "--classes", metavar="COLUMN", help="column of labels with sums of each class (upos, ...)"
     )
-    parser.add_argument("--tokens", type=int, default=4096, metavar="N", help="in a batch (4096)")
-    parser.add_argument("--device", help="by default a GPU if there is one")
-    parser.add_argument("--json", action="store_true", help="one JSON object a store")
+    parser.add_argument(
+        "--batch-tokens", type=int, default=4096, metavar="N", help="in a batch, at most (4096)"
+    )
+    add_device(parser)
+    add_json(parser, "one JSON object a store")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -102,7 +101,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _planner(options: argparse.Namespace) -> Callable[[Any], Plan]:
     """What makes the plan for a model; texts are read from their files once."""
-    from interp.data.readers import Reading, read_documents
+    from interp.data.readers import read_documents
     from interp.data.treebank import read_treebank
     from interp.errors import InputError
 
@@ -111,9 +110,7 @@ def _planner(options: argparse.Namespace) -> Callable[[Any], Plan]:
     if options.treebank is not None:
         bank = read_treebank(options.treebank)
         return lambda model: _words(model, bank, options)
-    column = int(options.column) if options.column.isdecimal() else options.column
-    reading = Reading(column, split=options.split)
-    documents = [d for d in read_documents(options.paths, reading) if d.text.strip()]
+    documents = [d for d in read_documents(options.paths, reading(options)) if d.text.strip()]
     said, sources = [d.text for d in documents], [d.source for d in documents]
     return lambda model: _texts(model, said, sources, options)
 
@@ -158,10 +155,10 @@ def _pooled(places: Any, pool: str) -> Any:
 
 def _kept(options: argparse.Namespace) -> dict[str, Any]:
     return {
-        "rows": None if options.rows == "none" else options.rows,
+        "rows": None if options.precision == "none" else options.precision,
         "moments": options.moments or options.classes is not None,
         "classes": options.classes,
-        "tokens": options.tokens,
+        "tokens": options.batch_tokens,
     }
 
 

@@ -5,7 +5,12 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from apps.parsing import Parser
 
 EXAMPLES = """\
   interp probe
@@ -16,12 +21,13 @@ EXAMPLES = """\
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from probes import ANALYSES
 
-    parser.add_argument("name", nargs="?", metavar="NAME", help=", ".join(ANALYSES))
+    parser.add_argument(
+        "name", nargs="?", choices=ANALYSES, metavar="NAME", help=", ".join(ANALYSES)
+    )
     parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
 
 
 def run(options: argparse.Namespace) -> int:
-    from interp import InputError
     from probes import ANALYSES
 
     if options.name is None:
@@ -29,7 +35,16 @@ def run(options: argparse.Namespace) -> int:
         for name, summary in ANALYSES.items():
             print(f"{name.ljust(width)}  {summary}")
         return 0
-    if options.name not in ANALYSES:
-        raise InputError(f"There is no analysis {options.name!r}; there are {', '.join(ANALYSES)}.")
     script = import_module(f"probes.{options.name}").SCRIPT
-    return int(script.main(options.rest))
+    return int(script.run(parser_of(options.name).parse_args(options.rest)))
+
+
+def parser_of(name: str) -> Parser:
+    """The parser of one analysis."""
+    from apps.parsing import Parser
+
+    script = import_module(f"probes.{name}").SCRIPT
+    summary = textwrap.fill(script.summary, 100)
+    parser = Parser(prog=f"interp probe {name}", description=summary, examples=script.examples)
+    script.fill(parser)
+    return parser

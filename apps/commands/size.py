@@ -7,12 +7,14 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from apps.options import add_json
+
 if TYPE_CHECKING:
     from interp.train.size import Recommendation, ScalingLaw, Speed
 
 EXAMPLES = """\
   interp size --seconds 3600
-  interp size --seconds 3600 --data-tokens 7000000 --html size.html
+  interp size --seconds 3600 --data-tokens 7000000 --out size.html
   interp size --flops 1e20 --law besiroglu --json
   interp size --seconds 600 --runs my-runs.csv --counting all"""
 
@@ -35,20 +37,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--counting", help="what is a parameter: matrices (default), all, blocks; see docs/size.md"
     )
-    parser.add_argument("--vocabulary", type=int, metavar="N", help="by default that of the law")
-    parser.add_argument("--context", type=int, default=256, metavar="N", help="tokens of a row")
-    parser.add_argument("--html", metavar="FILE", type=Path, help="also write a page with charts")
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
+    parser.add_argument("--d-vocab", type=int, metavar="N", help="by default that of the law")
+    parser.add_argument(
+        "--context", type=int, default=256, metavar="N", help="tokens of a row (256)"
+    )
+    parser.add_argument(
+        "--out", metavar="FILE", type=Path, help="also write FILE.html, a page with charts"
+    )
+    add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
+    from interp.errors import InputError
     from interp.train.size.page import to_html
     from interp.train.size.words import aligned, counting_cells, describe, shape_cells
 
+    if options.out is not None and options.out.suffix != ".html":
+        raise InputError(f"--out is {options.out}; give a name in .html.")
     law = _law(options, options.counting)
     found = _recommend(options, law)
-    if options.html:
-        to_html(found, options.html)
+    if options.out is not None:
+        to_html(found, options.out)
     if options.json:
         print(json.dumps(found.to_dict(), allow_nan=False))
         return 0
@@ -59,8 +68,8 @@ def run(options: argparse.Namespace) -> int:
     others = [_recommend(options, other, found.speed) for other in _other_countings(options, law)]
     if others:
         print(f"\nWhat is counted changes the answer:\n{aligned(counting_cells([found, *others]))}")
-    if options.html:
-        print(f"\nwritten: {options.html}")
+    if options.out is not None:
+        print(f"\nwritten: {options.out}")
     return 0
 
 
@@ -75,7 +84,7 @@ def _recommend(
         law=law,
         speed=speed,
         unique_tokens=options.data_tokens,
-        d_vocab=options.vocabulary,
+        d_vocab=options.d_vocab,
         n_ctx=options.context,
     )
 

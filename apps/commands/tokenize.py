@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from apps.options import add_json, add_reading, reading
+
 if TYPE_CHECKING:
     from interp.data.readers import Reading
     from interp.tokenizer import Tokenizer
@@ -19,7 +21,7 @@ EXAMPLES = """\
   interp tokenize clean/ --out corpus --kind bpe --d-vocab 4096
   interp tokenize held-out.txt --out corpus-test --tokenizer corpus
   interp tokenize reviews.csv --column review --out corpus --kind wordpiece --shape encoder
-  interp tokenize poems.txt --split document --out corpus --kind characters --d-vocab 200"""
+  interp tokenize poems.txt --document document --out corpus --kind characters --d-vocab 200"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,29 +51,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sentinels", type=int, default=0, metavar="N", help="with marks for N corrupted spans"
     )
-    parser.add_argument(
-        "--column", default="text", help="of a table: the text's column, by name or number"
-    )
-    parser.add_argument(
-        "--split",
-        choices=("file", "document", "paragraph", "line"),
-        default="file",
-        help="what a document is in a text file",
-    )
-    parser.add_argument("--json", action="store_true", help="print the manifest as JSON")
+    add_reading(parser, document="file")
+    add_json(parser, "the manifest as one JSON object")
 
 
 def run(options: argparse.Namespace) -> int:
     import dataclasses
 
     from interp.data.corpus import pack
-    from interp.data.readers import Reading
     from interp.figures.labels import count, literal, number
 
-    column = int(options.column) if options.column.isdecimal() else options.column
-    reading = Reading(column, split=options.split)
-    tokenizer = _tokenizer(options, reading)
-    corpus = pack(_texts(options.paths, reading, "packing"), tokenizer, options.out)
+    read = reading(options)
+    tokenizer = _tokenizer(options, read)
+    corpus = pack(_texts(options.paths, read, "packing"), tokenizer, options.out)
     manifest = corpus.manifest
     if options.json:
         print(json.dumps(dataclasses.asdict(manifest)))
@@ -84,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _tokenizer(options: argparse.Namespace, reading: Reading) -> Tokenizer:
+def _tokenizer(options: argparse.Namespace, read: Reading) -> Tokenizer:
     from interp.data.chat import CHAT
     from interp.data.corruption import sentinels
     from interp.data.tokenizing import train_tokenizer
@@ -93,7 +85,7 @@ def _tokenizer(options: argparse.Namespace, reading: Reading) -> Tokenizer:
     if options.tokenizer is not None:
         return Tokenizer.from_folder(options.tokenizer)
     return train_tokenizer(
-        _texts(options.paths, reading, "training the tokenizer"),
+        _texts(options.paths, read, "training the tokenizer"),
         options.kind or "bpe",  # no default above, or --tokenizer could not exclude it
         options.d_vocab,
         shape=options.shape,
@@ -101,7 +93,7 @@ def _tokenizer(options: argparse.Namespace, reading: Reading) -> Tokenizer:
     )
 
 
-def _texts(paths: list[str], reading: Reading, what: str) -> Iterator[str]:
+def _texts(paths: list[str], read: Reading, what: str) -> Iterator[str]:
     """The texts one by one; the bar shows how much of the files is read."""
     from tqdm import tqdm
 
@@ -115,7 +107,7 @@ def _texts(paths: list[str], reading: Reading, what: str) -> Iterator[str]:
         done = 0
         for file in files:
             with file.open() as raw:
-                for document in read_file(file, reading, raw):
+                for document in read_file(file, read, raw):
                     if raw is not None:
                         bar.update(done + raw.tell() - bar.n)
                     yield document.text

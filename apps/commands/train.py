@@ -13,16 +13,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from apps.options import add_device, add_json
+
 EXAMPLES = """\
   interp train corpus/ --out run/ --layers 4 --width 192 --steps 2000
   interp train corpus/ --dev dev-corpus/ --out run/ --minutes 30 --optimizer muon
   interp train corpus/ --out bert/ --shape encoder --context 128 --steps 5000
-  interp train corpus/ --out run/ --recipe recipe.py --set clip=0.5 --set ema=0.999"""
+  interp train corpus/ --out run/ --recipe recipe.py --setting clip=0.5 --setting ema=0.999"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("corpus", type=Path, help="a folder that `interp tokenize` wrote")
-    parser.add_argument("--out", type=Path, required=True, help="run folder, new or to go on with")
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="of the run")
     parser.add_argument("--dev", type=Path, metavar="CORPUS", help="packed text that is held out")
     parser.add_argument("--recipe", type=Path, metavar="FILE", help="a Python file with a RECIPE")
     model = parser.add_argument_group("the model, without a recipe")
@@ -36,19 +38,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     training = parser.add_argument_group("the training")
     training.add_argument("--steps", type=int, metavar="N")
     training.add_argument("--minutes", type=float, metavar="M", help="instead of steps")
-    training.add_argument("--rows", type=int, metavar="N", help="rows a step (default 16)")
+    training.add_argument("--batch-rows", type=int, metavar="N", help="in a batch (16)")
     training.add_argument("--learning-rate", type=float, metavar="R")
     training.add_argument("--optimizer", choices=("adamw", "muon"))
     training.add_argument("--seed", type=int, metavar="N")
-    training.add_argument("--device", help="by default a GPU if there is one")
+    add_device(training)
     training.add_argument(
-        "--set",
+        "--setting",
         action="append",
         default=[],
         metavar="NAME=VALUE",
         help="any other setting of `interp.Settings`, such as schedule=cosine",
     )
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -101,7 +103,7 @@ def _recipe(options: argparse.Namespace) -> Any:
     from interp.train.recipe import Recipe, read_recipe, standard_model
     from interp.train.settings import Settings
 
-    changes = {name: _value(text) for name, text in (_pair(pair) for pair in options.set)}
+    changes = {name: _value(text) for name, text in (_pair(pair) for pair in options.setting)}
     for name in ("steps", "minutes", "learning_rate", "optimizer"):
         value = getattr(options, name)
         if value is not None:
@@ -127,8 +129,8 @@ def _recipe(options: argparse.Namespace) -> Any:
             changes["steps"] = 1000
         recipe = Recipe(model, Settings.from_dict(changes), rows=16)
     recipe = recipe.replace(settings=Settings.from_dict(changes))
-    if options.rows is not None:
-        recipe = recipe.replace(rows=options.rows)
+    if options.batch_rows is not None:
+        recipe = recipe.replace(rows=options.batch_rows)
     if options.seed is not None:
         recipe = recipe.replace(seed=options.seed)
     return recipe
@@ -139,7 +141,7 @@ def _pair(text: str) -> tuple[str, str]:
 
     name, equals, value = text.partition("=")
     if not equals:
-        raise ConfigError(f"--set {text}: write NAME=VALUE, such as clip=0.5.")
+        raise ConfigError(f"--setting {text}: write NAME=VALUE, such as clip=0.5.")
     return name, value
 
 

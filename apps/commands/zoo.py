@@ -5,9 +5,12 @@ A build that is stopped goes on where it was when the same command is given agai
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 from typing import Any
+
+from apps.options import add_json
 
 EXAMPLES = """\
   interp zoo list
@@ -16,16 +19,17 @@ EXAMPLES = """\
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", required=True, metavar="list | build")
-    actions.add_parser("list", help="the models, and which have a recipe")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help="the models, and which have a recipe")
+    add_json(listing, "one JSON object a model")
     build = actions.add_parser("build", help="train a model by its recipe")
     build.add_argument("name", help="of the model")
-    build.add_argument("--out", type=Path, required=True, help="model folder to write")
-    build.add_argument("--data", type=Path, help="folder of the data sets, if it reads some")
-    build.add_argument("--work", type=Path, help="training runs (default: OUT-work)")
+    build.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="of the model")
+    build.add_argument("--data", type=Path, metavar="FOLDER", help="of data sets, if it reads some")
+    build.add_argument("--work", type=Path, metavar="FOLDER", help="of training runs (OUT-work)")
     build.add_argument("--minutes", type=float, metavar="M", help="of training, if it asks")
-    build.add_argument("--seed", type=int, help="of what is drawn (default: the recipe's)")
-    build.add_argument("--device", default="cpu", help="to train on (cpu)")
+    build.add_argument("--seed", type=int, metavar="N", help="by default the recipe's")
+    build.add_argument("--device", default="cpu", metavar="NAME", help="to train on (cpu)")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -33,6 +37,11 @@ def run(options: argparse.Namespace) -> int:
     from interp.zoo.recipes import RECIPES
 
     if options.action == "list":
+        if options.json:
+            for name in sorted({*ZOO, *RECIPES}):
+                about = {"about": ZOO.get(name), "trained": name in ZOO, "recipe": name in RECIPES}
+                print(json.dumps({"name": name, **about}))
+            return 0
         width = max(map(len, {*ZOO, *RECIPES}))
         for name in sorted({*ZOO, *RECIPES}):
             recipe = "" if name in RECIPES else " (no recipe)"

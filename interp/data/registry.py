@@ -115,7 +115,7 @@ def get(
     if mirror is None and not wanted.can_be_downloaded:
         raise InputError(
             f"{name} was put together from its source and has no address of its own: "
-            f"{wanted.source}. Name a mirror that has it, with --from or {MIRROR}."
+            f"{wanted.source}. Name a mirror that has it, with --data or {MIRROR}."
         )
     for file in wanted.files:
         if not _is_sound(folder / file.name, file):

@@ -41,12 +41,14 @@ def _trained(model: Any, options: argparse.Namespace, kind: Kind, l0: int) -> Co
         latents=options.latents or 8 * model.cfg.d_model,
         l0=l0,
         steps=options.train_steps,
-        rate=options.rate,
+        rate=options.learning_rate,
         dead_after=options.dead_after,
         seed=options.seed,
     )
     site = resolve(model.hook_points, options.site)
-    target = site if options.target is None else resolve(model.hook_points, options.target)
+    target = (
+        site if options.target_site is None else resolve(model.hook_points, options.target_site)
+    )
     name = f"{short_hash(model)}-{site}-{kind}-{settings.latents}-{l0}"
     folder = options.folder / (name if target == site else f"{name}-{target}")
     if (folder / CONFIG).is_file():
@@ -59,7 +61,9 @@ def _trained(model: Any, options: argparse.Namespace, kind: Kind, l0: int) -> Co
         return coder
     texts = [t for name in options.learn for t in named_texts(name, options.data, "train")]
     examples = passages(model, texts, most=options.train_tokens)
-    rows = ModelRows(model, examples, site, options.target, rows=options.rows, seed=options.seed)
+    rows = ModelRows(
+        model, examples, site, options.target_site, rows=options.batch_tokens, seed=options.seed
+    )
     coder = train(
         rows,
         settings,
@@ -77,7 +81,7 @@ def _trained(model: Any, options: argparse.Namespace, kind: Kind, l0: int) -> Co
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--site", required=True, metavar="NAME", help="the hook point to read")
     parser.add_argument(
-        "--target", metavar="NAME", help="of a transcoder, the hook point to write; --site if not"
+        "--target-site", metavar="NAME", help="of a transcoder, the hook point to write (--site)"
     )
     parser.add_argument(
         "--kind", nargs="+", choices=get_args(Kind), default=["topk"], help="topk by default"
@@ -96,8 +100,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--train-tokens", type=int, metavar="N", help="read so many of them; all by default"
     )
     parser.add_argument("--train-steps", type=int, default=1000, metavar="N")
-    parser.add_argument("--rows", type=int, default=1024, metavar="N", help="tokens of a step")
-    parser.add_argument("--rate", type=float, default=Settings.rate, help="highest learning rate")
+    parser.add_argument(
+        "--batch-tokens", type=int, default=1024, metavar="N", help="in a batch (1024)"
+    )
+    parser.add_argument(
+        "--learning-rate", type=float, default=Settings.rate, metavar="R", help="the highest"
+    )
     parser.add_argument("--dead-after", type=int, default=Settings.dead_after, metavar="N")
     parser.add_argument("--seed", type=int, default=0)
     add_text_arguments(parser)

@@ -104,7 +104,8 @@ def test_a_whole_answer_is_explained(capsys: pytest.CaptureFixture[str], tmp_pat
     words = ("--answer", " happy and good", "--method", "gradient_x_input")
     code, out, _ = run("explain", "stories", TEXT, *words, "--out", str(page), capsys=capsys)
     assert code == 0 and "happy" in out and "interp-answer" in page.read_text("utf-8")
-    read = json.loads(run("explain", "stories", TEXT, *words, "--json", capsys=capsys)[1])
+    lines = run("explain", "stories", TEXT, *words, "--json", capsys=capsys)[1].splitlines()
+    read = [json.loads(line) for line in lines]
     assert {row["answer_token"] for row in read} >= {" happy", " and"}
 
 

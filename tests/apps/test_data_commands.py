@@ -56,8 +56,9 @@ def test_data_is_listed_and_fetched(
     shown = capsys.readouterr().out
     assert "tatoeba" in shown and "CC BY 2.0" in shown
     assert cli.main(["data", "list", "--json"]) == 0
-    assert {entry["name"] for entry in json.loads(capsys.readouterr().out)} >= {"names", "ntrex"}
-    words = ["data", "get", "names", "--from", str(shared_data), "--to", str(tmp_path)]
+    listed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {entry["name"] for entry in listed} >= {"names", "ntrex"}
+    words = ["data", "get", "names", "--data", str(shared_data), "--out", str(tmp_path)]
     assert cli.main(words) == 0
     assert (tmp_path / "names" / "names.txt").is_file()
     assert cli.main(["data", "get", "nope"]) == 2

@@ -179,5 +179,7 @@ def test_the_command_lists_the_analyses_and_refuses_others(capsys: Any) -> None:
     assert interp_main(["probe"]) == 0
     listed = capsys.readouterr().out
     assert all(name in listed for name in ANALYSES)
-    assert interp_main(["probe", "nonsense"]) == 2
+    with pytest.raises(SystemExit) as end:
+        interp_main(["probe", "nonsense"])
+    assert end.value.code == 2
     assert "nonsense" in capsys.readouterr().err

@@ -41,7 +41,7 @@ def test_a_model_is_fine_tuned_and_then_knows_its_task(
     assert finetune(files, *words) == 0
     out = capsys.readouterr().out
     assert "most frequent class" in out and "accuracy" in out and "ci_low" in out
-    data = ("--data", str(files / "dev.csv"), "--json", "--csv", str(files / "found.csv"))
+    data = ("--data", str(files / "dev.csv"), "--json", "--out", str(files / "found.csv"))
     assert cli.main(("evaluate", str(files / "run/model"), *data)) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {row["task"] for row in rows} == {"classification"}

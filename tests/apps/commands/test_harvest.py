@@ -69,7 +69,7 @@ def test_a_treebank_gives_rows_of_words(
     path.write_text(FRENCH, "utf-8")
     code, said, error = run(
         "harvest", step, "--treebank", str(path), "--out", str(out),
-        "--sites", "blocks.*.attn.hook_[qk]", "--rows", "bfloat16", "--classes", "upos",
+        "--sites", "blocks.*.attn.hook_[qk]", "--precision", "bfloat16", "--classes", "upos",
         capsys=capsys,
     )  # fmt: skip
     assert code == 0 and "1 text cut" in error and said.startswith("10 rows of 6 sites")
@@ -92,7 +92,7 @@ def test_pooling(
 ) -> None:
     code, _, _ = run(
         "harvest", str(models / "pair"), str(texts), "--out", str(tmp_path / "o"), "--pool", pool,
-        "--rows", "none", "--moments", capsys=capsys,
+        "--precision", "none", "--moments", capsys=capsys,
     )  # fmt: skip
     store = Store.open(tmp_path / "o")
     assert code == 0 and len(store) == rows and store.precision is None

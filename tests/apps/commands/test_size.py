@@ -69,7 +69,7 @@ def test_the_law_of_the_package_is_shown_in_every_counting(
 def test_the_page_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("vl_convert")
     page = tmp_path / "size.html"
-    code, out, _ = run("size", *FLOPS, "--html", str(page), capsys=capsys)
+    code, out, _ = run("size", *FLOPS, "--out", str(page), capsys=capsys)
     assert code == 0 and out.endswith(f"written: {page}\n")
     assert page.read_text("utf-8").startswith("<!doctype html>")
 
@@ -84,7 +84,7 @@ def test_the_page_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         (("--flops", "1e9", "--runs", "absent.csv"), "absent.csv"),
         (("--seconds", "60", "--data-tokens", "0"), "some to learn from"),
         (("--flops", "1e15", "--context", "0"), "context is 0"),
-        (("--flops", "1e15", "--html", "/dev/null/size.html"), "cannot be written"),
+        (("--flops", "1e15", "--out", "/dev/null/size.html"), "cannot be written"),
     ],
 )
 def test_refused_input_is_one_line_and_code_2(

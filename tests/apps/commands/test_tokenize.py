@@ -29,7 +29,7 @@ def test_a_tokenizer_is_trained_and_the_texts_are_packed(
 ) -> None:
     out = tmp_path / "corpus"
     code, said, error = run(
-        "tokenize", str(files), "--out", str(out), "--d-vocab", "400", "--split", "document",
+        "tokenize", str(files), "--out", str(out), "--d-vocab", "400", "--document", "document",
         "--chat", "--sentinels", "3", capsys=capsys,
     )  # fmt: skip
     corpus = PackedCorpus.open(out)

@@ -31,8 +31,8 @@ KINDS: dict[str, dict[str, Any]] = {
         "extra": sentinels(10),
     },
 }
-SMALL = ["--width", "16", "--layers", "1", "--heads", "2", "--context", "24", "--rows", "4"]
-QUICK = [*SMALL, "--device", "cpu", "--set", "precision=float32"]
+SMALL = ["--width", "16", "--layers", "1", "--heads", "2", "--context", "24", "--batch-rows", "4"]
+QUICK = [*SMALL, "--device", "cpu", "--setting", "precision=float32"]
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_a_training_goes_on_where_it_was(
     corpora: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["train", str(corpora["decoder"]), "--out", str(tmp_path / "run"), *QUICK]
-    constant = ["--set", "schedule=constant"]
+    constant = ["--setting", "schedule=constant"]
     assert main([*arguments, *constant, "--steps", "5"]) == 0
     assert main([*arguments, *constant, "--steps", "8"]) == 0
     assert list(interp.Run.open(tmp_path / "run").log["step"]) == list(range(1, 9))
@@ -87,7 +87,7 @@ def test_a_recipe_is_a_python_file(corpora: dict[str, Path], tmp_path: Path) -> 
     assert isinstance(recipe, Recipe) and recipe.seed == 4
     out = tmp_path / "run"
     command = ["train", str(corpora["decoder"]), "--out", str(out), "--recipe", str(path)]
-    assert main([*command, "--steps", "3", "--set", "clip=0.5", "--device", "cpu"]) == 0
+    assert main([*command, "--steps", "3", "--setting", "clip=0.5", "--device", "cpu"]) == 0
     run = interp.Run.open(out)
     assert run.about["settings"]["clip"] == 0.5 and run.about["settings"]["minutes"] is None
     assert len(run.batch(0)) == 3
@@ -96,8 +96,8 @@ def test_a_recipe_is_a_python_file(corpora: dict[str, Path], tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("extra", "words"),
     [
-        (["--set", "clip"], "NAME=VALUE"),
-        (["--set", "clop=1"], "no setting clop"),
+        (["--setting", "clip"], "NAME=VALUE"),
+        (["--setting", "clop=1"], "no setting clop"),
         (["--steps", "1", "--minutes", "1"], "either"),
         (["--recipe", "absent.py"], "no Python file"),
         (["--context", "100000"], "tokens"),

@@ -18,7 +18,16 @@ def options(tmp_path: Path, *more: str) -> argparse.Namespace:
     return parser.parse_args(
         [
             *("--run", "induction", "--site", "blocks.0.hook_resid_post", "--latents", "48"),
-            *("--learn", str(text), "--texts", str(text), "--tokens", "200", "--rows", "64"),
+            *(
+                "--learn",
+                str(text),
+                "--texts",
+                str(text),
+                "--tokens",
+                "200",
+                "--batch-tokens",
+                "64",
+            ),
             *("--train-steps", "4", "--l0", "4", "8", "--folder", str(tmp_path / "kept"), *more),
         ]
     )
