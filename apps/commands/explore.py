@@ -1,4 +1,7 @@
-"""Open the explorer in the browser, on this machine only."""
+"""Open the explorer in the browser, on this machine only.
+
+Where it listens, and everything else about the server, stands in `.streamlit/config.toml` beside
+the explorer; docs/installing.md says how it is hosted for others."""
 
 from __future__ import annotations
 
@@ -13,16 +16,6 @@ EXAMPLES = """\
   interp explore runs/my-run ./my-classifier
   interp explore --port 8600 --headless"""
 
-# The project's own .streamlit/config.toml is not part of an installed package.
-_SAFE = (
-    ("server.address", "127.0.0.1"),
-    ("server.allowedHosts", "localhost"),  # a list: each of its values is given by itself
-    ("server.allowedHosts", "127.0.0.1"),
-    ("browser.gatherUsageStats", "false"),
-    ("server.maxUploadSize", "5"),
-    ("server.fileWatcherType", "none"),  # who edits the pages runs `streamlit run` on them
-)
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -31,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL_OR_RUN",
         help="models to choose from besides the zoo: folders, runs, ids of the hub",
     )
-    parser.add_argument("--port", type=int, default=8501)
+    parser.add_argument("--port", type=int, default=8501, metavar="N", help="to listen at (8501)")
     parser.add_argument("--headless", action="store_true", help="open no browser window")
 
 
@@ -42,9 +35,9 @@ def run(options: argparse.Namespace) -> int:
     # of torch that nobody has to wait for.
     threading.Thread(target=_warm_up, daemon=True).start()
     command = ["run", str(Path(__file__).parents[1] / "explorer.py")]
-    own = (("server.port", str(options.port)), ("server.headless", str(options.headless).lower()))
-    for name, value in (*_SAFE, *own):
-        command += [f"--{name}", value]
+    command += ["--server.port", str(options.port)]
+    command += ["--server.headless", str(options.headless).lower()]
+    command += ["--server.fileWatcherType", "none"]  # who edits pages runs `streamlit run` on them
     cli.main([*command, "--", *options.models], standalone_mode=False)
     return 0
 

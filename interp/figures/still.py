@@ -87,8 +87,8 @@ def _converter() -> Any:
         import vl_convert
     except ImportError as error:
         raise InputError(
-            "Charts are drawn without a browser by vl-convert. Install the extra: "
-            "pip install 'interp[pages]'."
+            "Charts are drawn without a browser by vl-convert, which is missing: "
+            "pip install vl-convert-python."
         ) from error
     return vl_convert
 

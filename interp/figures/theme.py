@@ -2,8 +2,8 @@
 
 Signed values run from blue (negative) over a grey without hue (zero) to orange (positive), which
 people with any common colour blindness can tell apart. Amounts that start at zero run from the
-background to blue. The hex values are those of `.streamlit/config.toml`, so that a picture looks
-the same in the explorer, in a notebook and in an exported page.
+background to blue. The hex values are those of `apps/.streamlit/config.toml`, so that a picture
+looks the same in the explorer, in a notebook and in an exported page.
 """
 
 from __future__ import annotations

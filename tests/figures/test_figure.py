@@ -32,4 +32,4 @@ def test_without_what_draws_the_finding_is_still_there(monkeypatch: pytest.Monke
     shown = a_figure()._repr_mimebundle_()
     assert set(shown) == {"text/plain"}
     assert shown["text/plain"].startswith("<b> & rises.")
-    assert "interp[pages]" in shown["text/plain"]
+    assert "vl-convert-python" in shown["text/plain"]

@@ -89,7 +89,7 @@ def test_blend_passes_through_its_stops(scheme: Scheme) -> None:
 
 @EACH_SCHEME
 def test_the_explorer_has_the_same_colours(scheme: Scheme, repository: Path) -> None:
-    settings = tomllib.loads((repository / ".streamlit" / "config.toml").read_text())
+    settings = tomllib.loads((repository / "apps" / ".streamlit" / "config.toml").read_text())
     theme, colors = settings["theme"][scheme], PALETTES[scheme]
     assert theme["backgroundColor"] == colors.paper
     assert theme["textColor"] == colors.ink
