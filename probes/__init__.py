@@ -29,6 +29,7 @@ ANALYSES: dict[str, str] = {
     "neurons": "how often each neuron is active, how strongly, and where most",
     "privacy": "what a model remembers of its training data, and who could show it",
     "recall": "which facts a model recalls, and whether it says the same however it is asked",
+    "shortcuts": "which single words decide what a model says, whatever else the text says",
     "similarity": "how alike the layers of models are: debiased CKA, SVCCA and RSA",
     "slices": "on which slices of its examples a model is worse than elsewhere, beyond chance",
     "stereotypes": "whether a model finds stereotypes more probable: CrowS-Pairs, with its flaws",
