@@ -12,6 +12,7 @@ from tests.test_readme import blocks
 @pytest.mark.parametrize(
     "page",
     [
+        "auditing.md",
         "behaviour.md",
         "explaining.md",
         "features.md",

@@ -53,9 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from apps.audit.earlier import read_earlier
     from apps.audit.gate import Thresholds
     from apps.audit.opening import open_audited
-    from apps.audit.parts.changes import read_earlier
     from apps.audit.running import chosen, run_audit
     from apps.audit.stated import read_purpose
 

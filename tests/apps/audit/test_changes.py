@@ -86,6 +86,8 @@ def test_parts_that_were_not_asked_now_are_not_gone(induction: Audited, tmp_path
         '{"format": "interp-audit/1", "name": "x", "date": "", "recipe": {}, "findings": [1]}',
         '{"format": "interp-audit/1", "name": "x", "date": "", "recipe": {}, "findings": [],'
         ' "measures": {"a.b": "x"}}',
+        '{"format": "interp-audit/1", "name": "x", "date": "", "recipe": {}, "findings": [],'
+        f' "measures": {{"a.b": 1{"0" * 400}}}}}',
         '{"format": "interp-audit/1", "name": "x", "date": "", "recipe": 3, "findings": [],'
         ' "measures": {}}',
     ],
