@@ -141,13 +141,16 @@ def _section(section: Section, checksums: Mapping[str, str]) -> str:
     if section.facts:
         body.append(facts_html(section.facts))
     body += section.pictures.values()
+    shown = {t for f in section.findings if f.level in ("risk", "caution") for t in f.evidence}
+    shown |= set(list(section.tables)[:1])
     body += [
-        table_html(section.name, name, frame, checksums[name])
+        table_html(section.name, name, frame, checksums[name], folded=name not in shown)
         for name, frame in section.tables.items()
     ]
     if section.open:
         left = "".join(f"<li>{_text(sentence)}</li>" for sentence in section.open)
-        body.append(f'<h3>What this part leaves open</h3><ul class="plain">{left}</ul>')
+        summary = f"What this part leaves open ({len(section.open)})"
+        body.append(f'<details><summary>{summary}</summary><ul class="plain">{left}</ul></details>')
     return _block(f"part-{section.name}", section.title, *body)
 
 

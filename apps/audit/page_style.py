@@ -38,7 +38,7 @@ _RULES = (
     ".facts div{flex-basis:14rem}",
     ".wide{overflow-x:auto}",
     ".wide table,.mapping,.sign-off{margin:0}",
-    "caption{text-align:left;padding-bottom:.3rem;overflow-wrap:anywhere}",
+    "caption{text-align:left;padding-bottom:.3rem;white-space:nowrap}",
     "caption small{color:var(--muted);font-size:.8125rem}",
     ".wide table{font-size:.9375rem}",
     "th.words,td.words,th.short,td.short{text-align:left;unicode-bidi:isolate}",
@@ -53,5 +53,8 @@ _RULES = (
     ".sign-off td{width:60%}.sign-off th,.sign-off td{padding-top:1.6rem}",
     "figcaption{color:var(--muted);font-size:.875rem;max-width:46rem}",
     "@media (max-width:40rem){.contents{columns:1}}",
-    "@media print{main{max-width:none;padding:0}section{break-inside:auto}a{text-decoration:none}}",
+    "details>.plain{margin-top:.5rem}",
+    # On paper nothing can be opened.
+    "@media print{main{max-width:none;padding:0}a{text-decoration:none}"
+    "details::details-content{content-visibility:visible;block-size:auto}}",
 )

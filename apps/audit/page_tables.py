@@ -12,7 +12,7 @@ from interp.figures.labels import count, literal, number
 if TYPE_CHECKING:
     import pandas as pd
 
-_OPEN, _MOST = 10, 200  # rows: a longer table is folded, and a very long one cut
+_OPEN, _MOST = 30, 200  # rows: a longer table is folded, and a very long one cut
 _SHORT = 24  # characters
 _HASH = re.compile("[0-9a-f]{64}")
 
@@ -27,8 +27,14 @@ def words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def table_html(part: str, name: str, frame: pd.DataFrame, sha256: str) -> str:
-    """A table with its caption: its name, its size, its file and the file's fingerprint."""
+def table_html(
+    part: str, name: str, frame: pd.DataFrame, sha256: str, *, folded: bool = False
+) -> str:
+    """A table with its caption: its name, its size, its file and the file's fingerprint.
+
+    Args:
+        folded: behind a line to be opened, as a long one is in any case.
+    """
     shown = frame.head(_MOST)
     kinds = [_kind(shown[column]) for column in shown.columns]
     head = "".join(
@@ -58,7 +64,7 @@ def table_html(part: str, name: str, frame: pd.DataFrame, sha256: str) -> str:
         "</div>"
     )
     anchor = table_id(part, name)
-    if len(frame) <= _OPEN:
+    if len(frame) <= _OPEN and not folded:
         return f'<div id="{anchor}" class="table">{table}</div>'
     summary = f"{label}: {size}"
     return f'<details id="{anchor}" class="table"><summary>{summary}</summary>{table}</details>'

@@ -138,7 +138,8 @@ def test_verdicts_come_first_and_the_weightiest_of_a_level_before_the_others() -
 
 def test_long_tables_are_folded_and_very_long_ones_cut() -> None:
     tree = tree_of(several())
-    (folded,) = tree.all("details")
+    folded, left = tree.all("details")
+    assert left.all("summary")[0].text == "What this part leaves open (1)"
     assert "first 200 of 300 rows" in folded.all("summary")[0].text
     assert len(folded.all("tr")) == 201
     (short,) = tree.all("div", "table")
