@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from apps.address import method_name, position_name, prediction_name
 from apps.catalog import Example, examples, names, places
 from apps.language import choose_language, say
-from interp.figures.labels import literal, quoted, shorten, visible
+from interp.figures.labels import literal, quoted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -182,7 +183,7 @@ def choose_rest(name: str, what: str, text: str) -> State:
             METHODS,
             key="method",
             bind="query-params",
-            format_func=lambda method: method.replace("_", " "),
+            format_func=method_name,
         )
     state = State(opened, reading, at, place, foil, layer, head, method)
     st.session_state[_CURRENT] = state
@@ -198,7 +199,7 @@ def _choose_prediction(reading: Reading) -> tuple[int, int, int | None]:
             say("After the token") if not reading.source_tokens else say("After the written token"),
             # Where to begin comes first, which makes it the default.
             range(last + 1) if reading.source_tokens else range(last, -1, -1),
-            format_func=lambda i: f"{i} {shorten(visible(reading.tokens[i]), 40)}",
+            format_func=lambda i: position_name(i, reading.tokens[i]),
             key="at",
             bind="query-params",
             on_change=lambda: move_to(st.session_state["at"]),
@@ -206,7 +207,7 @@ def _choose_prediction(reading: Reading) -> tuple[int, int, int | None]:
     else:
         at = 0
     guesses = reading.predictions[reading.predictions["position"] == at]
-    shown = [f"{i + 1} {shorten(visible(name), 40)}" for i, name in enumerate(guesses["token"])]
+    shown = [prediction_name(i, name) for i, name in enumerate(guesses["token"])]
     places = range(len(shown))
     place = st.selectbox(
         say("Explain the prediction"),
