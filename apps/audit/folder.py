@@ -12,12 +12,14 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from apps.audit.recipe import Recipe, sha256_of
-from apps.audit.section import Finding, Section
+from apps.audit.section import Finding, Level, Section
 from interp import ConfigError, LoadError
 from interp.atomic import writing
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 RECIPE = "recipe.json"
+_NAME = re.compile("[a-z0-9_]+")
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ class AuditFolder:
             "tables": self.checksums(section),
         }
         with writing(self.section_file(section.name)) as file:
-            json.dump(values, file, indent=1, ensure_ascii=False, default=_plain)
+            json.dump(values, file, indent=1, default=_plain)
 
     def checksums(self, section: Section) -> dict[str, str]:
         """SHA-256 of each table's file."""
@@ -92,25 +95,14 @@ class AuditFolder:
             return None
         values = read_object(path)
         try:
-            tables: dict[str, str] = values["tables"]
+            tables = _of(values["tables"], str)
             for name, digest in tables.items():
                 file = self.table_file(part, name)
-                if not file.is_file() or sha256_of(file) != digest:
+                if not _NAME.fullmatch(name) or not file.is_file() or sha256_of(file) != digest:
                     return None
-            findings = [
-                Finding(**{**finding, "evidence": tuple(finding["evidence"])})
-                for finding in values["findings"]
-            ]
-            return Section(
-                **{
-                    **values,
-                    "text": tuple(values["text"]),
-                    "open": tuple(values["open"]),
-                    "findings": tuple(findings),
-                    "tables": {n: pd.read_parquet(self.table_file(part, n)) for n in tables},
-                }
-            )
-        except (KeyError, TypeError, AttributeError, ValueError, OSError) as error:
+            frames = {name: pd.read_parquet(self.table_file(part, name)) for name in tables}
+            return _section(part, values, frames)
+        except (KeyError, TypeError, ValueError, OverflowError, OSError) as error:
             raise LoadError(
                 f"{path} is no answer that an audit wrote: {error!r}. Delete it; its part will "
                 "be asked again."
@@ -130,6 +122,66 @@ def read_object(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise LoadError(f"{path} holds no JSON object.")
     return values
+
+
+def _section(part: str, values: dict[str, Any], frames: dict[str, pd.DataFrame]) -> Section:
+    """The answer that a file holds.
+
+    Raises:
+        KeyError, TypeError: something is missing or of another kind.
+    """
+    if values["name"] != part:
+        raise TypeError(f"it is the answer of {values['name']!r}")
+    return Section(
+        name=part,
+        title=_text(values["title"]),
+        text=_texts(values["text"]),
+        findings=tuple(_finding(part, found) for found in values["findings"]),
+        facts=_of(values["facts"], str, int, float),
+        tables=frames,
+        pictures=_of(values["pictures"], str),
+        measures=_of(values["measures"], int, float),
+        open=_texts(values["open"]),
+        seconds=_number(values["seconds"]),
+    )
+
+
+def _finding(part: str, values: Any) -> Finding:
+    given = _of(values, str, int, float, list)
+    if given["level"] not in get_args(Level) or not _text(given["key"]).startswith(f"{part}."):
+        raise TypeError(f"a finding is {given['key']!r}, {given['level']!r}")
+    return Finding(
+        given["key"],
+        given["level"],
+        _text(given["sentence"]),
+        _texts(given["evidence"]),
+        _number(given["weight"]),
+    )
+
+
+def _of(values: Any, *kinds: type) -> dict[str, Any]:
+    """An object whose values are of some kinds."""
+    if not isinstance(values, dict) or any(type(value) not in kinds for value in values.values()):
+        raise TypeError(f"{values!r:.40} holds something else")
+    return values
+
+
+def _number(value: Any) -> float:
+    if type(value) not in (int, float) or not math.isfinite(float(value)):
+        raise TypeError(f"{value!r:.40} is no number")
+    return float(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r:.40} is no text")
+    return value
+
+
+def _texts(values: Any) -> tuple[str, ...]:
+    if not isinstance(values, list):
+        raise TypeError(f"{values!r:.40} is no list")
+    return tuple(map(_text, values))
 
 
 def _parquet(frame: pd.DataFrame) -> bytes:

@@ -53,7 +53,7 @@ _RULES = (
     ".sign-off td{width:60%}.sign-off th,.sign-off td{padding-top:1.6rem}",
     "figcaption{color:var(--muted);font-size:.875rem;max-width:46rem}",
     "@media (max-width:40rem){.contents{columns:1}}",
-    "details>.plain{margin-top:.5rem}",
+    "details>.plain{margin-top:.5rem}details+details{margin-top:-.5rem}",
     # On paper nothing can be opened.
     "@media print{main{max-width:none;padding:0}a{text-decoration:none}"
     "details::details-content{content-visibility:visible;block-size:auto}}",

@@ -59,15 +59,15 @@ def table_html(
     )
     label = _text(words(name).capitalize())
     table = (
-        f'<div class="wide" role="group" tabindex="0" aria-label="{label}"><table>'
+        f'<div id="{table_id(part, name)}" class="wide" role="group" tabindex="0" '
+        f'aria-label="{label}"><table>'
         f"<caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         "</div>"
     )
-    anchor = table_id(part, name)
     if len(frame) <= _OPEN and not folded:
-        return f'<div id="{anchor}" class="table">{table}</div>'
-    summary = f"{label}: {size}"
-    return f'<details id="{anchor}" class="table"><summary>{summary}</summary>{table}</details>'
+        return table
+    # A browser that follows a link into it opens it.
+    return f"<details><summary>{label}: {size}</summary>{table}</details>"
 
 
 def _kind(column: pd.Series) -> str:

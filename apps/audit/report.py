@@ -114,4 +114,4 @@ def part_of(finding: Finding) -> str:
 def _finite(value: Any) -> float | int | None:
     """A number as JSON has it."""
     plain = value.item() if hasattr(value, "item") else value
-    return plain if math.isfinite(plain) else None
+    return plain if isinstance(plain, int) or math.isfinite(plain) else None

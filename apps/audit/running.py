@@ -72,7 +72,7 @@ def run_audit(
 
 def write(report: Report, folder: Path) -> None:
     """The page, its JSON twin, and the model card."""
-    twin = json.dumps(report.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
+    twin = json.dumps(report.to_dict(), indent=1, allow_nan=False)
     for name, text in (
         ("MODEL_CARD.md", card_markdown(report)),
         ("audit.html", page_of(report)),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,15 +18,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from apps.audit.audited import Audited
 from apps.audit.folder import AuditFolder
 from apps.audit.parts import PARTS
 from apps.audit.recipe import Recipe
-from apps.audit.running import ask, chosen, run_audit
+from apps.audit.running import ask, chosen, run_audit, write
 from apps.audit.section import Finding, Section
 from interp import ConfigError, InputError, LoadError
 from tests.apps.audit.killed import quick
+from tests.apps.audit.made import report
 
 Put = Callable[[str, Callable[[Audited], Section]], None]
 
@@ -46,7 +51,7 @@ def test_all_that_a_section_holds_comes_back(induction: Audited, tmp_path: Path)
         "Data",
         text=("a", "b"),
         findings=(Finding("data.x", "risk", "It is so.", ("t",), 0.5),),
-        facts={"n": np.int64(3), "share": np.float32(0.5), "name": "x"},  # type: ignore[dict-item]
+        facts={"n": np.int64(3), "share": np.float32(0.5), "no": float("nan"), "name": "x"},  # type: ignore[dict-item]
         tables={
             "t": pd.DataFrame({"x": ["a", None], "y": [1.5, float("nan")], "z": [True, False]})
         },
@@ -60,7 +65,42 @@ def test_all_that_a_section_holds_comes_back(induction: Audited, tmp_path: Path)
     back = folder.stored("data")
     assert back is not None
     pd.testing.assert_frame_equal(back.tables["t"], section.tables["t"])
-    assert dataclasses.replace(back, tables={}) == dataclasses.replace(section, tables={})
+    assert math.isnan(float(back.facts["no"]))
+    unlike = {"tables": {}, "facts": {**section.facts, "no": 0.0}}
+    assert dataclasses.replace(back, **{**unlike, "facts": {**back.facts, "no": 0.0}}) == (
+        dataclasses.replace(section, **unlike)
+    )
+
+
+@given(st.data())
+def test_no_damage_to_an_answer_is_more_than_an_error(
+    induction: Audited, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """Bytes of a stored answer are changed at will: it is refused, or it still makes a page."""
+    folder = AuditFolder.open(tmp_path_factory.mktemp("a") / "audit", Recipe.of(induction))
+    finding = Finding("data.x", "risk", "It is so.", ("t",), 0.5)
+    facts, measures = {"n": 3, "name": "x"}, {"m": 0.25}
+    frame = pd.DataFrame({"x": [1]})
+    folder.save(Section("data", "D", ("a",), (finding,), facts, {"t": frame}, {}, measures, ("b",)))
+    file = folder.section_file("data")
+    text = json.dumps(json.loads(file.read_text("utf-8")))
+    # From the beginning of one thing to the end of another.
+    tokens = [found.span() for found in re.finditer(r'"[^"]*"|[\d.]+|[\[\]{},:]', text)]
+    first = data.draw(st.integers(0, len(tokens) - 1))
+    last = data.draw(st.integers(first, min(first + 3, len(tokens) - 1)))
+    start, end = tokens[first][0], tokens[last][1]
+    put = data.draw(
+        st.sampled_from(
+            ["", "[]", "{}", "null", "1", '"', ",", "NaN", "1e999", "1" * 400, "\\ud800"]
+        )
+    )
+    file.write_text(text[:start] + put + text[end:], "utf-8")
+    try:
+        section = folder.stored("data")
+    except LoadError:
+        return
+    if section is not None:
+        write(report(section), folder.path)
 
 
 def test_a_part_that_refuses_is_unknown_and_the_others_go_on(
