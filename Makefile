@@ -9,7 +9,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip -qq --no-input --disable-pip-version-check
 READY := $(VENV)/.ready
 
-.PHONY: help explore test bench setup clean
+.PHONY: help explore test bench build sbom setup clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -27,6 +27,13 @@ test: $(READY)  ## everything that CI runs: style, types, tests
 
 bench: $(READY)  ## speed beside the peers, as one table
 	$(PY) -m benchmarks.hooks
+
+build: $(READY)  ## a wheel and a source archive, in dist
+	$(PY) -m build --no-isolation
+
+sbom: $(READY)  ## the bill of materials of .venv, in dist
+	@mkdir -p dist
+	$(PY) -m apps.sbom > dist/sbom.json
 
 setup: $(READY)  ## make or update .venv and nothing else
 

@@ -109,7 +109,7 @@ def _packages() -> Iterator[Check]:
             "extras",
             extra,
             "note" if missing else "ok",
-            f"without {', '.join(missing)}: no {gives}" if missing else gives,
+            f"{gives}: needs {', '.join(missing)}" if missing else gives,
             f"pip install 'interp[{extra}]'" if missing else "",
         )
 
