@@ -76,6 +76,7 @@ def _css() -> str:
             ".out{overflow-x:auto}pre.out{padding-left:1rem;border-left:2px solid var(--line)}",
             "figcaption{color:var(--muted);font-size:.9375rem}",
             ".dataframe{border:0}.dataframe td,.dataframe th{border-width:0 0 1px}",
+            ".dataframe th:nth-child(2){text-align:right}",
         )
     )
 
