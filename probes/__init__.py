@@ -13,6 +13,7 @@ from typing import Any
 
 # Name of the module -> what it says, in a line; `interp probe` lists them.
 ANALYSES: dict[str, str] = {
+    "ablation": "what a model loses without each head, attention layer and feed-forward layer",
     "atlas": "what each layer of each checkpoint knows: probes with their controls",
     "calibration": "whether a model is right as often as it says",
     "checkpoints": "whether the checkpoints of a run are what they say, and how far weights moved",

@@ -58,7 +58,7 @@ def part(audited: Audited) -> Section:
         TITLE,
         text=(
             "A model that has learnt a shortcut looks for a sign that goes with the answer and "
-            "does not read the rest. Here every word at hand, of the texts and of the vocabulary, was "
+            "does not read the rest. Here each word at hand, of texts and vocabulary, was "
             "put into texts of which the model was sure, and the model was asked again. The "
             "strongest were then put into other texts, at the start, in the middle and at the end.",
             f"A word decides if it turns at least {TURNS:.0%} of the texts from one sure answer to "
