@@ -45,6 +45,7 @@ _LARGEST = 2**20  # characters of a card
 _QUOTED = 1500  # of a section
 _NOTHING = re.compile(r"\[?more information needed\]?|^n/?a$|^tbd$|^todo$", re.IGNORECASE)
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+_WRAP = re.compile(r"(?<!\n)\n[ \t]*(?![\s\-*|>#\d`])")  # a line that only ends at a margin
 _LICENCE = re.compile(r"[^.\n]*\blicen[cs]ed?\b[^.\n]*\.?", re.IGNORECASE)
 _FIGURE = ("metric", "value", "ci_low", "ci_high", "n")
 
@@ -189,7 +190,7 @@ def _card(path: Path | None) -> tuple[str, dict[str, str], dict[str, Any]]:
 def _kept(body: str) -> str:
     """A section without lines that hold a place for what nobody has written."""
     lines = [line for line in body.split("\n") if not _NOTHING.search(line.strip())]
-    return "\n".join(lines).strip()
+    return _WRAP.sub(" ", "\n".join(lines)).strip()
 
 
 def _yaml(text: str) -> dict[str, Any]:

@@ -19,6 +19,11 @@ from probes.texts import all_text
 if TYPE_CHECKING:
     import pandas as pd
 
+_COMPARED = {
+    True: "raises (orange) or lowers (blue, underlined) the log-probability of the whole answer.",
+    False: "speaks for the model's answer (orange) or for what it is compared with (blue, "
+    "underlined): the right answer where the model is wrong, else its second choice.",
+}
 SURE, MANY = 0.9, 0.05
 """A confidence, and the share of errors that have it, from which on they are told as a caution."""
 _TOKENS = 5  # the weightiest of a case, in the table
@@ -46,14 +51,13 @@ def part(audited: Audited) -> Section:
             f"From {chosen.of}, cases are chosen by rules that were set before: the surest errors, "
             "the least sure answers, the middle ones and some drawn at random. They show what kind "
             "of thing happens, not how often.",
-            "Each strip shows how much every token of the text speaks for the model's answer "
-            "(orange) or for what it is compared with (blue, underlined): the right answer where "
-            "the model is wrong, else its second choice. The method is integrated gradients from "
-            "the mean embedding; its scores must add up to the difference that they explain, and "
-            "the table says how far they do not (completeness error). Whether the method can be "
-            "trusted on this model is another part's question.",
-            "An address goes behind that of the explorer (`interp explore`), which shows the case "
-            "and lets it be changed. Texts with personal data are never chosen.",
+            f"Each strip shows how much every token of the text {_COMPARED[chosen.wrong is None]} "
+            "The method is integrated gradients from the mean embedding; its scores must add up to "
+            "the difference that they explain, and the table says how far they do not "
+            "(completeness error). Whether the method can be trusted on this model is another "
+            "part's question.",
+            "An address goes behind that of the explorer, which the command interp explore opens: "
+            "it shows the case and lets it be changed. Texts with personal data are never chosen.",
         ),
         findings=tuple(_findings(chosen, found)),
         facts={
@@ -77,32 +81,42 @@ def _told(
 ) -> tuple[dict[str, pd.DataFrame], dict[str, str]]:
     import pandas as pd
 
-    rows: list[dict[str, Any]] = []
+    cases: list[dict[str, Any]] = []
+    figures: list[dict[str, Any]] = []
+    addresses: list[dict[str, Any]] = []
     tokens: list[dict[str, Any]] = []
     pictures: dict[str, str] = {}
     for number, (case, one) in enumerate(zip(chosen.cases, found, strict=True), start=1):
-        error = None if one is None else one.completeness_error
-        rows.append(
+        error = np.nan if one is None else one.completeness_error
+        cases.append(
             {
                 "case": number,
                 "rule": case.rule,
                 "text": shorten(case.text, _SHOWN),
                 "truth": shorten(case.truth, _SHOWN),
                 "said": shorten(case.said, _SHOWN),
-                "compared_with": case.instead,
-                "confidence": case.confidence,
-                chosen.measured: case.right,
-                "completeness_error": np.nan if error is None else error,
-                "address": case.link,
             }
         )
+        figures.append(
+            {
+                "case": number,
+                "confidence": case.confidence,
+                chosen.measured: case.right,
+                "completeness_error": error,
+                "adds_up": one is not None and one.converged,
+            }
+        )
+        addresses.append({"case": number, "address": case.link})
         if one is not None:
             tokens += [{"case": number, **row} for row in _weightiest(one)]
             pictures[f"case_{number}"] = _strips(number, case, one)
-    tables = {"cases": pd.DataFrame(rows)}
-    if tokens:
-        tables["weightiest"] = pd.DataFrame(tokens)
-    return tables, pictures
+    tables = {
+        "cases": pd.DataFrame(cases),
+        "figures": pd.DataFrame(figures).dropna(axis=1, how="all"),
+        "weightiest": pd.DataFrame(tokens),
+        "addresses": pd.DataFrame([row for row in addresses if row["address"]]),
+    }
+    return {name: table for name, table in tables.items() if len(table)}, pictures
 
 
 def _weightiest(found: Attribution) -> Iterator[dict[str, Any]]:
@@ -131,7 +145,7 @@ def _strips(number: int, case: Case, found: Attribution) -> str:
             token_strip_html(
                 [found.tokens[i] for i in mine],
                 scores,
-                title=f"Case {number}: {case.rule}" + ("" if side == "input" else f" ({side})"),
+                title=f"Case {number}: {case.rule}" + (f" ({side})" if side == "target" else ""),
                 caption=f"Why it says “{shorten(case.said, 120)}”{against}; right is "
                 f"“{shorten(case.truth, 120)}”.",
                 unit="score",

@@ -151,10 +151,11 @@ def _better(ours: _Told, simple: _Told, measures: dict[str, float], seed: int) -
         seed=seed,
     )
     measures["above_simple_rule"] = gain.value
+    unit = " percentage points" if one.is_share else ""
     sentence = (
         f"A simple rule ({simple.system}) reaches {text_of_value(one.metric)(_value(other))} in "
         f"{words_of(one.metric)}: the model is {'better' if gain.value > 0 else 'worse'} by "
-        f"{points(one.metric, abs(gain.value))} ({points(one.metric, gain.ci_low)} to "
+        f"{points(one.metric, abs(gain.value))}{unit} ({points(one.metric, gain.ci_low)} to "
         f"{points(one.metric, gain.ci_high)})."
     )
     fine = gain.ci_low > 0
