@@ -194,11 +194,11 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"{', '.join(sorted(METHODS))} (integrated_gradients)",
     )
     parser.add_argument("--token", metavar="TOKEN", help="explain its logit above the mean of all")
-    parser.add_argument("--length", type=int, metavar="N", help="read only N characters of a text")
+    parser.add_argument("--characters", type=int, metavar="N", help="read so many of each text")
 
 
 def _measure(model: Any, options: argparse.Namespace) -> pd.DataFrame:
-    texts = [text_of(record)[: options.length] for record in records_of(options)]
+    texts = [text_of(record)[: options.characters] for record in records_of(options)]
     target = None if options.token is None else Target.centred_logit(options.token)
     return importance(
         model, texts, by=options.by, method=options.method, target=target, seed=options.seed

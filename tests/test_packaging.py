@@ -23,6 +23,8 @@ DATA = [
     "interp/zoo/stories/model.safetensors",
     "interp/zoo/stories/README.md",
     "interp/zoo/stories-suite/checkpoints/step-00000000/model.safetensors",
+    "interp/zoo/planted/held_out.jsonl",
+    "apps/audit/schema.json",
     "apps/chinese.tsv",
     "apps/sentences.txt",
     "apps/.streamlit/config.toml",

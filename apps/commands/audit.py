@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+from apps.options import add_json, add_model
+
 if TYPE_CHECKING:
     from apps.audit.report import Report
 
@@ -26,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from apps.audit.audited import Depth
     from apps.audit.parts import PARTS
 
-    parser.add_argument("model", help="a zoo name, a model folder, a run, or a Hugging Face id")
+    add_model(parser, "a suite, a run folder")
     what = parser.add_argument_group("what it is measured on")
     what.add_argument(
         "--data", metavar="FILE", help="examples it has not learnt from, or set:NAME:SPLIT"
@@ -40,16 +42,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--depth", choices=get_args(Depth), default="quick", help="quick takes minutes (default)"
     )
-    how.add_argument("--seed", type=int, default=0, help="of all chance (0)")
+    how.add_argument("--seed", type=int, default=0, metavar="N", help="of all chance (0)")
     how.add_argument("--parts", metavar="NAME,NAME", help=f"only some of: {', '.join(PARTS)}")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write (audit-NAME)")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="to write (audit-NAME)")
     parser.add_argument(
-        "--since", type=Path, metavar="DIR", help="an earlier audit to compare with"
+        "--since", type=Path, metavar="FOLDER", help="an earlier audit to compare with"
     )
     parser.add_argument(
         "--fail-on", type=Path, metavar="FILE.toml", help="exit 1 if a threshold is not met"
     )
-    parser.add_argument("--json", action="store_true", help="print the findings, one JSON a line")
+    add_json(parser, "one JSON object a finding")
 
 
 def run(options: argparse.Namespace) -> int:

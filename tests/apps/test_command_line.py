@@ -17,6 +17,7 @@ from apps.commands import probe
 from apps.completion import SHELLS, commands
 from apps.parsing import Parser
 from probes import ANALYSES
+from tests.conftest import ROOT
 
 WITHOUT_JSON = {"explore", "completion", "zoo build", "data", "zoo", "probe"}
 """What opens a window, writes a script or a folder, or only has actions below it."""
@@ -65,6 +66,32 @@ def test_the_examples_of_an_analysis_parse(name: str) -> None:
     for words in command_lines(script.examples):
         assert words[:3] == ["python", "-m", f"probes.{name}"]
         probe.parser_of(name).parse_args(words[3:])
+
+
+PAGES = [*sorted(path.name for path in (ROOT / "docs").glob("*.md")), "README.md"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_command_lines_of_a_page_parse(page: str) -> None:
+    text = (ROOT / ("." if page.startswith("README") else "docs") / page).read_text("utf-8")
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.M | re.S)
+    blocks = [block for language, block in fenced if language in ("", "sh", "bash")]
+    indented = re.findall(r"^\n((?:^    .*\n)+)", text, re.M)
+    for block in (*blocks, *indented):
+        whole = block.replace("\\\n", " ")
+        shown = re.findall(r"^\s*((?:[A-Z_]+=\S+ )?(?:interp|python -m probes\.).*)$", whole, re.M)
+        for words in command_lines("\n".join(shown)):
+            if "..." in words or "--help" in words:
+                continue
+            if words[0] == "python":
+                name = words[2].partition(".")[2]
+                words = ["interp", "probe", name, *words[3:]]
+                if name not in ANALYSES:
+                    continue  # a script that is no analysis, such as an experiment
+            words = ["1" if word == "N" else word for word in words]  # any number
+            options = cli.whole_parser().parse_args(words[1:])
+            if options.command == "probe" and options.name is not None:
+                probe.parser_of(options.name).parse_args(options.rest)
 
 
 def test_help_fits_the_page(
