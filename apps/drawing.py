@@ -43,11 +43,11 @@ def draw_first(stored: First) -> None:
     left, right = st.columns((5, 6), gap="large")
     with left:
         word = stored.outputs == "token"
-        st.subheader(say("What comes next") if word else say("What it says"))
+        st.header(say("What comes next") if word else say("What it says"))
         for name, share in stored.next:
             st.text(f"{percent(share)}  {quoted(name)}")
     with right:
-        st.subheader(say("Why"))
+        st.header(say("Why"))
         st.html(
             token_strip_html(
                 stored.tokens,

@@ -40,10 +40,10 @@ page = st.navigation(
 with st.sidebar:
     name, what, text = choose_text()
 st.title(page.title)
-body = st.empty()
+waiting, body = st.empty(), st.container()
 stored = first(what, text) if is_fresh() and page.url_path == "" else None
 if stored is not None:
-    with body.container():
+    with waiting.container():
         draw_first(stored)
 # What follows imports torch, pandas and Altair. Python reads the imports here, when the browser
 # has already drawn the above.
@@ -51,8 +51,10 @@ try:
     with st.sidebar:
         choose_rest(name, what, text)
 except InterpError as error:
-    with body.container():
+    with body:
         refuse(say("This text cannot be read."), error)
     st.stop()
-with body.container():
+finally:
+    waiting.empty()
+with body:
     page.run()

@@ -71,19 +71,19 @@ def _show(state: State, at: int, folder: str) -> None:
         card = feature_card(opened, *recipe, latent)
     left, right = st.columns(2, gap="large")
     with left:
-        st.subheader(say("Which are active here"))
+        st.header(say("Which are active here"))
         if first:
             figure = strongest_chart(here, scheme=scheme(), chosen=latent, what="feature")
             chart(figure, "active", *recipe, state.passage, at, pick=("neuron", pick))
         else:
             st.text(say("None: the dictionary has nothing to say of this token."))
     with right:
-        st.subheader(say("What it writes to the vocabulary"))
+        st.header(say("What it writes to the vocabulary"))
         if len(card.writes):
             chart(writes_chart(card.writes, scheme=scheme()), "feature_writes")
         else:
             st.text(say("It does not write to the stream directly."))
-    st.subheader(say("Where it is strongest"))
+    st.header(say("Where it is strongest"))
     _, texts = texts_of(opened, opened.weights)
     if not card.contexts:
         st.text(literal(say("It is active at no token of {what}.", what=texts)))

@@ -24,7 +24,8 @@ class First:
 
     Attributes:
         text: what the model reads.
-        weights: SHA-256 of the file of its weights.
+        file: SHA-256 of the file of its weights.
+        weights: their own hash, as pages show it.
         tokens: of the text, [pos].
         scores: of each token, [pos].
         target: what they explain, in words.
@@ -34,6 +35,7 @@ class First:
     """
 
     text: str
+    file: str
     weights: str
     tokens: tuple[str, ...]
     scores: tuple[float, ...]
@@ -46,12 +48,7 @@ class First:
 def first(name: str, text: str) -> First | None:
     """The stored picture of a model's first text; None if there is none of these weights."""
     found = _stored().get(name)
-    if (
-        name not in ZOO
-        or found is None
-        or found.text != text
-        or found.weights != weights_file(name)
-    ):
+    if name not in ZOO or found is None or found.text != text or found.file != weights_file(name):
         return None
     return found
 
@@ -96,6 +93,7 @@ def compute(name: str) -> First:
     return First(
         text,
         str(weights_file(name)),
+        opened.weights,
         tuple(found.tokens),
         tuple(round(float(score), 6) for score in found.scores),
         state.question(),

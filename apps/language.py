@@ -17,11 +17,10 @@ TABLE = Path(__file__).parent / "chinese.tsv"
 
 def choose_language() -> None:
     """The choice of the language, which is part of the address."""
-    st.segmented_control(
+    st.radio(
         "Language 语言",
         (ENGLISH, CHINESE),
-        default=ENGLISH,
-        required=True,
+        horizontal=True,
         key="language",
         bind="query-params",
         label_visibility="collapsed",

@@ -19,13 +19,13 @@ _FIRST = ("integrated_gradients", "leave_one_out", "attention_rollout")
 def show(state: State) -> None:
     """The whole page."""
     st.text(literal(say("Question") + ": " + state.question()))
-    methods = st.multiselect(
+    methods = st.pills(
         say("Methods side by side"),
         METHODS,
-        _FIRST,
+        selection_mode="multi",
+        default=_FIRST,
         key="methods",
         bind="query-params",
-        max_selections=5,
         format_func=lambda method: method.replace("_", " "),
     )
     if not methods:
@@ -53,11 +53,11 @@ def show(state: State) -> None:
         st.text(literal(strip_finding(one.tokens, one.scores)))
     agreement = found.agreement()
     if len(agreement):
-        st.subheader(say("Do they agree?"))
+        st.header(say("Do they agree?"))
         for row in agreement.itertuples():
             names = f"{row.method} / {row.other}".replace("_", " ")
             st.text(f"{names}: {say('rank correlation')} {number(float(row.value))}")
-    st.subheader(say("Can they be trusted?"))
+    st.header(say("Can they be trusted?"))
     st.markdown(
         say(
             "Each check asks another question. Controls that know nothing of the text stand beside "
@@ -65,7 +65,7 @@ def show(state: State) -> None:
         )
     )
     st.html(scorecard_table_html(explained.card.frame))
-    st.caption(say("Computed now.") if fresh else say("Computed before."))
+    st.text(say("Computed now.") if fresh else say("Computed before."))
     words_and_table(say("All scores."), found.to_frame(), "scores_table")
     st.download_button(
         say("Download this report"),

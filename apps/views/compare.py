@@ -27,11 +27,10 @@ def show(state: State) -> None:
     run = open_run(places()[state.opened.name])
     steps = list(run.steps) if run is not None else []
     kinds = [kind for kind in _KINDS if kind != "step" or len(steps) > 1]
-    kind = st.segmented_control(
+    kind = st.radio(
         say("Compare with"),
         kinds,
-        default=kinds[0],
-        required=True,
+        horizontal=True,
         format_func=lambda kind: say(_KINDS[kind]),
         key="against",
         bind="query-params",
@@ -47,11 +46,11 @@ def show(state: State) -> None:
         return
     left, right = st.columns((5, 6), gap="large")
     with left:
-        st.subheader(say("What each says"))
-        st.caption(say("Open dots: the first. Filled dots: the second."))
+        st.header(say("What each says"))
+        st.text(say("Open dots: the first. Filled dots: the second."))
         chart(change_chart(frame, scheme=scheme(), width=_WIDTH), "changes")
     with right:
-        st.subheader(say("Why each says it"))
+        st.header(say("Why each says it"))
         _reasons(state, one, other)
 
 

@@ -164,7 +164,7 @@ def _rows(scored: pd.DataFrame, title: str) -> None:
 
 
 def _slices(scored: pd.DataFrame, share: bool) -> None:
-    st.subheader(say("Slices"))
+    st.header(say("Slices"))
     known = scored[scored["score"].notna()]
     if not len(known):
         st.info(say("There is nothing to measure."))
@@ -181,7 +181,7 @@ def _slices(scored: pd.DataFrame, share: bool) -> None:
 def _calibration(state: State, scored: pd.DataFrame) -> None:
     from interp.train.metrics import calibration, reliability
 
-    st.subheader(say("Is it right as often as it says?"))
+    st.header(say("Is it right as often as it says?"))
     classes = list(state.opened.model.cfg.class_names)
     opened = state.opened
     found = probabilities(opened, opened.weights, tuple(scored["text"]))

@@ -40,7 +40,7 @@ def show(state: State) -> None:
             f"{'+' if biases >= 0 else '−'} {number(abs(biases))} ({say('from biases')})"
         )
     )
-    st.caption(
+    st.text(
         say(
             "Orange raises, blue and dashed lowers; the slider below the picture hides small steps."
         )

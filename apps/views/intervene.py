@@ -160,9 +160,9 @@ def _steer(state: State) -> None:
     with st.spinner(say("Writing"), show_time=True):
         text = written(opened, opened.weights, state.passage, sides, state.layer, strength)
     one, two = st.columns(2)
-    one.subheader(say("By itself"))
+    one.header(say("By itself"))
     one.code(literal(text.plain), language=None, wrap_lines=True)
-    two.subheader(say("Steered"))
+    two.header(say("Steered"))
     two.code(literal(text.steered), language=None, wrap_lines=True)
 
 

@@ -63,13 +63,13 @@ def _neurons(state: State, at: int) -> None:
 
     left, right = st.columns(2, gap="large")
     with left:
-        st.subheader(say("Which are strongest here"))
+        st.header(say("Which are strongest here"))
         figure = strongest_chart(found, scheme=scheme(), chosen=neuron)
         chart(figure, "strongest", state.passage, layer, at, pick=("neuron", pick))
     with right:
-        st.subheader(say("What it writes to the vocabulary"))
+        st.header(say("What it writes to the vocabulary"))
         _writes(state, neuron)
-    st.subheader(say("What else it responds to"))
+    st.header(say("What else it responds to"))
     _contexts(state, neuron)
 
 

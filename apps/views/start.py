@@ -35,16 +35,16 @@ def _model(state: State) -> None:
         f"{cfg.n_ctx}. " + say("All is computed on this machine.")
     )
     if state.reading.source_tokens:
-        st.subheader(say("What it writes"))
+        st.header(say("What it writes"))
         model = state.opened.model
         st.code(literal(model.to_string(list(state.reading.passage.ids))), language=None)
 
 
 def _prediction(state: State) -> None:
     if state.reading.outputs == "class":
-        st.subheader(say("What it says"))
+        st.header(say("What it says"))
     else:
-        st.subheader(say("What comes next"))
+        st.header(say("What comes next"))
     guesses = state.guesses
     figure = prediction_chart(
         guesses[["token", "probability", "logit"]],
@@ -67,7 +67,7 @@ def _prediction(state: State) -> None:
 
 
 def _why(state: State) -> None:
-    st.subheader(say("Why"))
+    st.header(say("Why"))
     try:
         with st.spinner(say("Explaining"), show_time=True):
             found, fresh = attribution(state, state.method)
@@ -94,7 +94,7 @@ def _why(state: State) -> None:
             say("The scores miss their sum by more than the method tolerates. Do not rely on them.")
         )
     words_and_table(strip_finding(found.tokens, found.scores), found.to_frame(), "why_table")
-    st.subheader(say("What to look at next"))
+    st.header(say("What to look at next"))
     st.page_link(
         "views/attribution.py", label=say("Can I trust that? Other methods, and checks of each")
     )

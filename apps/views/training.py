@@ -49,7 +49,7 @@ def show(state: State) -> None:
     step = st.session_state.get("step", run.steps[-1])
     left, right = st.columns(2, gap="large")
     with left:
-        st.subheader(say("The loss"))
+        st.header(say("The loss"))
         if len(run.log):
             figure = loss_chart(run.log, run.steps, scheme(), chosen=step)
             chart(figure, "loss", step, width="stretch", pick=("step", _move))
@@ -65,7 +65,7 @@ def _move(point: Mapping[str, Any]) -> None:
 
 
 def _heads(state: State, run: Run, step: int) -> None:
-    st.subheader(say("What the heads do"))
+    st.header(say("What the heads do"))
     found = _measured("heads", state, run, None)
     if found is None:
         return
@@ -99,7 +99,7 @@ def _heads(state: State, run: Run, step: int) -> None:
         chance=None if chance != chance else float(chance),
     )
     chart(figure, "head_course", metric, site, step, width="stretch", pick=("step", pick))
-    st.caption(
+    st.text(
         say(
             "Measured on random tokens that repeat. The head of the sidebar stands out; the dashed "
             "line is a head that looks everywhere alike."
@@ -108,7 +108,7 @@ def _heads(state: State, run: Run, step: int) -> None:
 
 
 def _lens(state: State, run: Run, step: int) -> None:
-    st.subheader(say("What each layer would say"))
+    st.header(say("What each layer would say"))
     if state.reading.lens is None:
         st.info(say("The lens reads a stream as tokens; this model predicts classes."))
         return
@@ -118,11 +118,12 @@ def _lens(state: State, run: Run, step: int) -> None:
     found = _measured("lens", state, run, state.reading.passage)
     if found is None:
         return
-    metric = st.segmented_control(
+    kinds = list(_KINDS)
+    metric = st.radio(
         say("Figure"),
-        list(_KINDS),
-        default="entropy",
-        required=True,
+        kinds,
+        kinds.index("entropy"),
+        horizontal=True,
         format_func=lambda kind: say(_KINDS[kind]),
         key="lens_figure",
         bind="query-params",
@@ -136,7 +137,7 @@ def _lens(state: State, run: Run, step: int) -> None:
     title = f"{_KINDS[metric]} of the logit lens"
     figure = step_lines(shown.assign(line=names), title, scheme(), chosen=step)
     chart(figure, "lens_course", metric, step, width="stretch", pick=("step", _move))
-    st.caption(say("The mean over the tokens of the text in the sidebar."))
+    st.text(say("The mean over the tokens of the text in the sidebar."))
 
 
 def _measured(kind: str, state: State, run: Run, passage: Passage | None) -> pd.DataFrame | None:

@@ -53,7 +53,7 @@ def _write(state: State) -> None:
     if len(whole.ids) == start:
         st.info(say("The model writes nothing: the text is as long as it can read, or complete."))
         return
-    st.subheader(say("What it writes"))
+    st.header(say("What it writes"))
     st.code(literal(text_of(opened.model, whole.ids[start:])), language=None, wrap_lines=True)
     found = judged(opened, opened.weights, whole, start)
     _tokens(state, whole, found)
@@ -84,7 +84,7 @@ def _settings(pair: bool) -> Writing:
 
 def _tokens(state: State, whole: Passage, found: pd.DataFrame) -> None:
     """The tokens that were written, of which one is chosen and sent."""
-    st.subheader(say("Ask why"))
+    st.header(say("Ask why"))
     st.markdown(say("Choose a token, by a click on its row or in the list, and send it to Start."))
     rows = range(len(found))
     if st.session_state.get("written", 0) not in rows:  # of a longer text before
@@ -146,11 +146,11 @@ def _send(state: State, whole: Passage, position: int, rank: int) -> None:
         args=(text, position - 1, rank - 1 if rank <= TOP else 0),
     )
     if rank > TOP:
-        st.caption(say("It is not among the likeliest; Start begins with the first of those."))
+        st.text(say("It is not among the likeliest; Start begins with the first of those."))
 
 
 def _matrix(state: State, whole: Passage, start: int) -> None:
-    st.subheader(say("Where does the whole answer come from?"))
+    st.header(say("Where does the whole answer come from?"))
     one, two = st.columns([2, 3], vertical_alignment="bottom")
     method = one.selectbox(
         say("Method"),
@@ -159,7 +159,7 @@ def _matrix(state: State, whole: Passage, start: int) -> None:
         bind="query-params",
         format_func=lambda method: method.replace("_", " "),
     )
-    asked = two.button(say("Explain every token of it"), key="explain_answer", type="primary")
+    asked = two.button(say("Explain every token of it"), key="explain_answer")
     recipe = (whole, start, method, state.opened.weights)
     if not asked and st.session_state.get("explained_answer") != recipe:
         return
@@ -189,7 +189,7 @@ def _label(state: State) -> None:
         written = st.text_area(
             say("A text on each line"), given, max_chars=20_000, height=160, key="lines_text"
         )
-        st.form_submit_button(say("Label them"), type="primary")
+        st.form_submit_button(say("Label them"))
     lines = tuple(line for line in written.splitlines() if line.strip())
     if not lines:
         st.info(say("Write a line to label."))

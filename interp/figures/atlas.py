@@ -162,16 +162,16 @@ def _lines(run: str, rows: pd.DataFrame, scheme: Scheme) -> _Panel:
     heard = [alt.Tooltip("heard:N", title="reads")]
     baseline = alt.Chart(rules[["name", "value"]].reset_index(drop=True))
     layers = [
-        baseline.mark_rule(color=colors.muted, strokeDash=[4, 4]).encode(
+        baseline.mark_rule(color=colors.muted, strokeDash=[4, 4], aria=False).encode(
             y=y, tooltip=[alt.Tooltip("name:N"), alt.Tooltip("value:Q", format=".1%")]
         ),
         baseline.mark_text(align="left", dx=6, fontSize=11, color=colors.muted).encode(
             x=alt.value(_LINES[0]), y=y, text="name:N"
         ),
-        lines.mark_area(opacity=0.16).encode(
+        lines.mark_area(opacity=0.16, aria=False).encode(
             y=alt.Y("ci_low:Q", title="accuracy", scale=scale, axis=grid), y2="ci_high:Q"
         ),
-        lines.mark_line(strokeWidth=2.5).encode(y=y, strokeDash=dash),
+        lines.mark_line(strokeWidth=2.5, aria=False).encode(y=y, strokeDash=dash),
         lines.mark_point(filled=True, opacity=1, size=34).encode(
             y=y, description="heard:N", tooltip=heard
         ),

@@ -68,12 +68,12 @@ def course_chart(
     layers = [
         alt.Chart()
         .transform_filter("!datum.front")
-        .mark_line(color=colors.muted, opacity=0.35, strokeWidth=1)
+        .mark_line(color=colors.muted, opacity=0.35, strokeWidth=1, aria=False)
         .encode(x=x, y=y, detail="group:N", tooltip=heard),
-        lines.mark_area(opacity=0.16).encode(
+        lines.mark_area(opacity=0.16, aria=False).encode(
             y=alt.Y("ci_low:Q", title=side, scale=scale, axis=axis), y2="ci_high:Q"
         ),
-        lines.mark_line(strokeWidth=2.5).encode(y=y, strokeDash=dash),
+        lines.mark_line(strokeWidth=2.5, aria=False).encode(y=y, strokeDash=dash),
         lines.mark_point(filled=True, opacity=1, size=34).encode(
             y=y, description="heard:N", tooltip=heard
         ),

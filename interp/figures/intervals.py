@@ -132,7 +132,7 @@ def rows_chart(
         y["yOffset"] = alt.YOffset("group:N", sort=list(groups))
     base = alt.Chart().encode(color=color, tooltip=[alt.Tooltip("heard:N", title="reads")], **y)
     layers = [
-        base.mark_rule(strokeWidth=2).encode(
+        base.mark_rule(strokeWidth=2, aria=False).encode(
             x=alt.X("ci_low:Q", title=values.title, scale=scale, axis=axis), x2="ci_high:Q"
         ),
         base.mark_point(filled=True, opacity=1, size=58).encode(
@@ -164,7 +164,7 @@ def reference_rule(at: alt.XDatum | alt.YDatum, scheme: Scheme) -> alt.Chart:
     rule = (
         alt.Chart()
         .transform_filter("datum.first")
-        .mark_rule(color=PALETTES[scheme].muted, strokeDash=[4, 4])
+        .mark_rule(color=PALETTES[scheme].muted, strokeDash=[4, 4], aria=False)
     )
     placed: alt.Chart = rule.encode(at)
     return placed

@@ -58,10 +58,10 @@ def _layers(frame: pd.DataFrame, scheme: Scheme) -> alt.TopLevelMixin:
     title = "accuracy: how often it is right"
     honest = (
         alt.Chart(pd.DataFrame({"confidence": [0, 1], "value": [0, 1]}))
-        .mark_line(color=colors.muted, strokeDash=[4, 4], strokeWidth=1)
+        .mark_line(color=colors.muted, strokeDash=[4, 4], strokeWidth=1, aria=False)
         .encode(x=x, y=alt.Y("value:Q", title=title, scale=scale, axis=axis))
     )
-    intervals = base.mark_rule(color=colors.sequential[5], strokeWidth=2).encode(
+    intervals = base.mark_rule(color=colors.sequential[5], strokeWidth=2, aria=False).encode(
         y=alt.Y("ci_low:Q", title=title, scale=scale, axis=axis), y2="ci_high:Q"
     )
     dots = base.mark_circle(color=colors.sequential[7], size=70, opacity=1).encode(

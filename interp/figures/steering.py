@@ -59,7 +59,7 @@ def steering_chart(frame: pd.DataFrame, *, scheme: Scheme = "light") -> Figure:
     own = base.transform_filter("datum.own")
     line = own.mark_line(color=colors.diverging[-2], strokeWidth=3, aria=False)
     dots = own.mark_point(color=colors.diverging[-2], filled=True, opacity=1, size=60)
-    rule = alt.Chart().mark_rule(color=colors.ink, strokeWidth=1).encode(y=alt.datum(0))
+    rule = alt.Chart().mark_rule(color=colors.ink, strokeWidth=1, aria=False).encode(y=alt.datum(0))
     chart = alt.layer(
         rule, random.encode(detail="line:N"), line, dots.encode(description="said:N"), data=rows
     )

@@ -162,7 +162,7 @@ def test_methods_stand_side_by_side_with_their_checks(page: AppTest) -> None:
     tables = [read_html(element.proto.body).text for element in page.get("html")]
     assert any("ABPC" in table and "random" in table for table in tables)
     assert sum("rank correlation" in text.value for text in page.text) == 3
-    page.multiselect(key="methods").set_value(["value_zeroing"]).run()
+    page.pills(key="methods").set_value(["value_zeroing"]).run()
     assert len(strips(page)) == 1
 
 
@@ -262,7 +262,7 @@ def test_a_link_of_nonsense_shows_the_defaults(explorer: AppTest) -> None:
 
 
 def test_the_words_of_the_pages_are_there_in_chinese(page: AppTest) -> None:
-    page.segmented_control(key="language").set_value("中文").run()
+    page.radio(key="language").set_value("中文").run()
     assert not page.exception
     assert page.selectbox(key="model").label == "模型"
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 from urllib.parse import urlparse
 from urllib.request import urlopen
@@ -75,7 +76,10 @@ def browser() -> Iterator[playwright.Browser]:
 
 @contextmanager
 def visit(
-    browser: playwright.Browser, address: str, scheme: str = "light", chart: str = "predictions"
+    browser: playwright.Browser,
+    address: str,
+    scheme: str = "light",
+    chart: str | None = "predictions",
 ) -> Iterator[playwright.Page]:
     """A page of the explorer; fails afterwards for errors, dialogs and requests to others."""
     context = browser.new_context(
@@ -107,8 +111,15 @@ def _is_error(message: playwright.ConsoleMessage) -> bool:
     return message.type == "error" and not searching
 
 
-def settle(page: playwright.Page, chart: str = "predictions") -> None:
-    """Wait until the script has ended and a chart of its page is drawn."""
+def settle(page: playwright.Page, chart: str | None = "predictions") -> None:
+    """Wait until the script has ended and a chart of its page is drawn, if one is named."""
+    if chart is None:
+        page.wait_for_selector("h1", timeout=PATIENCE)
+        page.wait_for_selector(
+            '[data-testid="stApp"][data-test-script-state="notRunning"]', timeout=PATIENCE
+        )
+        page.wait_for_timeout(1_000)  # charts and colours follow
+        return
     page.wait_for_selector(
         f'[data-testid="stApp"][data-test-script-state="notRunning"] .st-key-{chart} '
         '[data-testid="stVegaLiteChart"] :is(svg, canvas)',
@@ -183,20 +194,32 @@ def test_clicks_move_the_widgets_and_the_link_remembers(
         assert again.split("Cost:")[0] == strip.split("Cost:")[0]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(
-    ("path", "chart"),
+    "path",
     [
-        ("lens", "lens"),
-        ("attention", "one_head"),
-        ("intervene?replace=5%20%C2%B7there&by=%20here", "patches"),
+        *("", "lens", "attribution", "attention", "compare", "neurons", "flow", "work", "data"),
+        *("training", "training?model=stories-suite", "?model=translate-en-fr"),
+        *("intervene?replace=5%20%C2%B7there&by=%20here", "intervene?intervention=Steer"),
     ],
 )
-def test_each_page_opens_by_its_own_address(
-    browser: playwright.Browser, address: str, path: str, chart: str, scheme: str
+def test_each_page_opens_by_its_address_and_is_accessible(
+    browser: playwright.Browser, address: str, path: str
 ) -> None:
-    with visit(browser, f"{address}/{path}", scheme, chart) as page:
+    axe = pytest.importorskip("axe_playwright_python", reason="axe-core judges accessibility")
+    rules = (Path(axe.__file__).parent / "axe.min.js").read_text("utf-8")
+    with visit(browser, f"{address}/{path}", chart=None) as page:
         assert page.locator('[data-testid="stException"]').count() == 0
+        page.evaluate(rules)
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            settle(page, None)
+            found = page.evaluate("axe.run()")["violations"]
+            told = [(one["id"], one["nodes"][0]["html"]) for one in found if _is_grave(one)]
+            assert not told, scheme
+
+
+def _is_grave(violation: dict[str, Any]) -> bool:
+    return violation["impact"] in ("serious", "critical")
 
 
 def test_hostile_text_is_shown_and_does_nothing(browser: playwright.Browser, address: str) -> None:

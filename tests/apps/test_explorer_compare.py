@@ -65,11 +65,11 @@ def test_a_new_text_brings_its_own_second_text(page: AppTest) -> None:
 
 
 def test_checkpoints_and_models_are_compared_if_they_read_the_same_tokens(page: AppTest) -> None:
-    page.segmented_control(key="against").set_value("model").run()
+    page.radio(key="against").set_value("model").run()
     page.selectbox(key="other_model").set_value("induction").run()
     assert [error.value for error in page.error] == ["These two cannot be compared."]
     page.selectbox(key="model").set_value("stories-suite").run()
-    page.segmented_control(key="against").set_value("step").run()
+    page.radio(key="against").set_value("step").run()
     assert strips(page)[0] == strips(page)[1] == strips(page)[2]
     first = alts(page)
     page.select_slider(key="other_step").set_value(4000).run()

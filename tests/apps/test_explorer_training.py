@@ -35,7 +35,7 @@ def test_a_run_shows_its_loss_then_its_heads_then_its_layers(page: AppTest) -> N
     page.button(key="lens_start").click().run()
     assert len(alts(page)) == 3
     before = alts(page)
-    page.segmented_control(key="lens_figure").set_value("kl").run()
+    page.radio(key="lens_figure").set_value("kl").run()
     assert alts(page)[2] != before[2]
     page.selectbox(key="head_score").set_value("previous").run()
     best = float(alts(page)[1].split("step 2,000, ")[1].split(" of")[0])
