@@ -120,7 +120,7 @@ def choose_text() -> tuple[str, str, str]:
         text = st.text_area(
             say("Text"), max_chars=100_000, height=110, key="text", bind="query-params"
         )
-        st.form_submit_button(say("Read it"), type="primary", on_click=_new_text, width="stretch")
+        st.form_submit_button(say("Read it"), on_click=_new_text, width="stretch")
     with st.popover(say("Examples"), width="stretch"):
         for i, example in enumerate(examples(name)):
             st.button(
