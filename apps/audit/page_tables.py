@@ -80,9 +80,11 @@ def _kind(column: pd.Series) -> str:
 
 
 def _cell(value: Any) -> str:
+    import pandas as pd
+
     if isinstance(value, str):
         return f"<code>{value}</code>" if _HASH.fullmatch(value) else _text(value)
-    if value is None or value != value:
+    if pd.isna(value):
         return '<span class="none">–</span>'
     plain = value.item() if hasattr(value, "item") else value
     if isinstance(plain, bool):

@@ -26,6 +26,7 @@ def report(*sections: Section, name: str = "model") -> Report:
 def several() -> Report:
     """An audit with a finding of each level, tables short and long, and a figure without value."""
     short = pd.DataFrame({"word": ["a", "b"], "share": [0.5, float("nan")], "right": [True, False]})
+    short["maybe"] = pd.Series([True, None], dtype="boolean")
     long = pd.DataFrame({"step": range(300), "loss": [1 / (i + 1) for i in range(300)]})
     return report(
         Section(

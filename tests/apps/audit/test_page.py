@@ -144,7 +144,7 @@ def test_long_tables_are_folded_and_very_long_ones_cut() -> None:
     assert len(folded.all("tr")) == 201
     short = tree.all("div", "wide")[0]
     rows = [[cell.text for cell in row.all("td")] for row in short.all("tr")[1:]]
-    assert rows == [["a", "0.500", "yes"], ["b", "–", "no"]]
+    assert rows == [["a", "0.500", "yes", "yes"], ["b", "–", "no", "–"]]
 
 
 def test_what_was_not_asked_is_said() -> None:
