@@ -1,4 +1,4 @@
-"""How far answers move without each part of a model, beside a random change of the same size."""
+"""How many answers change without each part, beside a random change of the same size."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from interp.figures.figure import Figure, finite, require_columns
 from interp.figures.intervals import Values, model_names, rows_chart
 from interp.figures.theme import Scheme
 
-_MOVED = Values("how far the answers move, nats", reference=0.0, share=False)
+_CHANGED = Values("share of answers that become others")
 _GROUPS = {
-    "moved": "without the part",
-    "moved, chance": "changed as much in a random direction",
+    "changed": "without the part",
+    "changed, chance": "changed as much in a random direction",
 }
 _MOST = 24  # parts that are drawn
 
 
 def ablation_chart(frame: pd.DataFrame, scheme: Scheme = "light") -> Figure:
-    """The parts without which the answers move the most, with what chance of that size does.
+    """The parts without which the most answers change, with what chance of that size does.
 
     Args:
         frame: as `probes.ablation` makes it, with the keys of its models: `run`, `step`, `site`,
@@ -34,22 +34,22 @@ def ablation_chart(frame: pd.DataFrame, scheme: Scheme = "light") -> Figure:
     cells = frame[frame["metric"].isin(list(_GROUPS))]
     if not len(cells):
         raise InputError("The frame of the ablation has no parts; there is nothing to draw.")
-    finite(cells["value"], "distances")
+    finite(cells["value"], "shares")
     cells = cells.assign(
         label=[part_name(row) for row in cells.itertuples()],
         group=cells["metric"].map(_GROUPS),
         part=model_names(cells),
     )
-    own = cells[cells["metric"] == "moved"].sort_values("value", ascending=False, kind="stable")
+    own = cells[cells["metric"] == "changed"].sort_values("value", ascending=False, kind="stable")
     kept = {
         (part, label)
         for part, mine in own.groupby("part", sort=False)
         for label in mine["label"].head(_MOST)
     }
     chosen = [key in kept for key in zip(cells["part"], cells["label"], strict=True)]
-    note = "" if all(chosen) else f"The {_MOST} parts that move the most."
+    note = "" if all(chosen) else f"The {_MOST} parts that change the most."
     drawn = cells[chosen]
-    chart = rows_chart(drawn, _MOVED, scheme, groups=list(_GROUPS.values()), note=note)
+    chart = rows_chart(drawn, _CHANGED, scheme, groups=list(_GROUPS.values()), note=note)
     return Figure(chart, _finding(cells), frame.loc[drawn.index])
 
 
@@ -63,12 +63,12 @@ def part_name(row: Any) -> str:
 def _finding(cells: pd.DataFrame) -> str:
     parts = []
     for model, mine in cells.groupby("part", sort=False):
-        own = mine[mine["metric"] == "moved"]
+        own = mine[mine["metric"] == "changed"]
         top = own.loc[own["value"].idxmax()]
-        beside = mine[(mine["metric"] == "moved, chance") & (mine["label"] == top["label"])]
+        beside = mine[(mine["metric"] == "changed, chance") & (mine["label"] == top["label"])]
         parts.append(
-            f"{model}: of {len(own)} parts {top['label']} moves the answers the most, "
-            f"{_MOVED.sure(top)} nats; a random change of the same size, "
-            f"{_MOVED.sure(beside.iloc[0])}."
+            f"{model}: of {len(own)} parts {top['label']} changes the most answers, "
+            f"{_CHANGED.sure(top)}; a random change of the same size, "
+            f"{_CHANGED.sure(beside.iloc[0])}."
         )
     return " ".join(parts)

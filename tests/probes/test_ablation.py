@@ -140,7 +140,7 @@ def test_the_divergence_is_that_of_the_definition() -> None:
 def test_the_chart_names_the_first_part() -> None:
     frame = tidy(ablation(model(), sentences(8)), run="tiny", step=None)
     figure = ablation_chart(frame)
-    assert "moves the answers the most" in figure.alt
+    assert "changes the most answers" in figure.alt
     assert "head 1.0" in drawn(ablation_chart(frame, "dark").chart)
     with pytest.raises(InputError, match="no parts"):
         ablation_chart(frame[frame["metric"] == "loss"])
