@@ -89,7 +89,9 @@ def uploaded(digest: str, _content: bytes, suffix: str, names: tuple[str, ...]) 
 
 
 def _short(value: object) -> str:
-    return str(value)[:100]
+    from interp.data.document import sound
+
+    return sound(str(value)[:100])
 
 
 def sliced(scores: NDArray[np.float64], names: list[str], share: bool) -> pd.DataFrame:

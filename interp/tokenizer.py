@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from interp.errors import InputError, LoadError
+from interp.untrusted import fits, read_json
 
 ROLES = ("bos", "eos", "pad", "unk", "mask", "cls", "sep")
 
@@ -42,17 +44,20 @@ class Tokenizer:
             raise LoadError(f"{folder} has no tokenizer.json; text cannot be encoded without it.")
         try:
             backend = tokenizers.Tokenizer.from_file(str(path))
-            config_path = folder / "tokenizer_config.json"
-            config = json.loads(config_path.read_text("utf-8")) if config_path.is_file() else {}
         except Exception as error:  # the library raises bare Exception for a broken file
             raise LoadError(f"The tokenizer in {folder} cannot be read: {error}") from error
         backend.no_padding()
         backend.no_truncation()
+        path = folder / "tokenizer_config.json"
+        config = read_json(path) if path.is_file() else {}
         special = {}
         for role in ROLES:
             token = config.get(f"{role}_token")
-            special[role] = token["content"] if isinstance(token, dict) else token
-        return cls(backend, special, config.get("padding_side", "right"))
+            special[role] = token.get("content") if isinstance(token, dict) else token
+        side = config.get("padding_side", "right")
+        if not fits(special, dict[str, str | None]) or side not in ("right", "left"):
+            raise LoadError(f"{path} names special tokens that are no text, or no side to pad.")
+        return cls(backend, special, side)
 
     @classmethod
     def from_hf(cls, tokenizer: Any) -> Tokenizer:
@@ -86,14 +91,16 @@ class Tokenizer:
         """Token ids of a text; with `add_special_tokens`, in the template of the tokenizer."""
         if not isinstance(text, str):
             raise InputError(f"Only text can be encoded, not {type(text).__name__}.")
-        encoded = self.backend.encode(text, add_special_tokens=add_special_tokens)
+        with _of_whole_characters(text):
+            encoded = self.backend.encode(text, add_special_tokens=add_special_tokens)
         return list(encoded if self.slow else encoded.ids)
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
         """Where in the text each token of `encode(text)` stands, as character ranges."""
         if self.slow:
             raise InputError("This tokenizer does not tell where its tokens stand in the text.")
-        return list(self.backend.encode(text, add_special_tokens=False).offsets)
+        with _of_whole_characters(text):
+            return list(self.backend.encode(text, add_special_tokens=False).offsets)
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
         """The text of token ids."""
@@ -140,3 +147,18 @@ class Tokenizer:
 
     def __len__(self) -> int:
         return self.vocab_size
+
+
+@contextmanager
+def _of_whole_characters(text: str) -> Iterator[None]:
+    """Says what is wrong with a text that the library takes for no text."""
+    try:
+        yield
+    except TypeError as error:
+        at = next((i for i, letter in enumerate(text) if "\ud800" <= letter <= "\udfff"), None)
+        if at is None:
+            raise
+        raise InputError(
+            f"The text has half a character (a lone surrogate) at {at}, which no encoding can "
+            "hold. Replace it."
+        ) from error

@@ -13,6 +13,7 @@ import pandas as pd
 from interp import __version__
 from interp.atomic import writing
 from interp.errors import InputError, LoadError
+from interp.untrusted import MALFORMED
 
 KEYS = (
     "run",
@@ -105,6 +106,6 @@ def read(path: str | Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     try:
         table = pq.read_table(Path(path))
         about = json.loads((table.schema.metadata or {})[_PROVENANCE])
-    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
+        return table.to_pandas(), dict(about)
+    except (*MALFORMED, pa.ArrowException) as error:
         raise LoadError(f"{path} does not open as a result of a probe: {error}.") from error
-    return table.to_pandas(), about

@@ -17,6 +17,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "interp.atomic": set(),
     "interp.processes": set(),
     "interp.tokenizer": set(),
+    "interp.untrusted": set(),
     "interp.model": set(),
     "interp.data": set(),
     "interp.figures": set(),
@@ -36,6 +37,7 @@ OPEN_TO_ALL = {
     "interp.atomic",
     "interp.processes",
     "interp.tokenizer",
+    "interp.untrusted",
     "interp.__version__",
 }
 

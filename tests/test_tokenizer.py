@@ -134,7 +134,7 @@ def test_a_missing_or_broken_file_is_refused(tmp_path: Path) -> None:
         Tokenizer.from_folder(tmp_path)
     byte_tokenizer().save(tmp_path)
     (tmp_path / "tokenizer_config.json").write_text("[")
-    with pytest.raises(LoadError, match="cannot be read"):
+    with pytest.raises(LoadError, match="not readable as JSON"):
         Tokenizer.from_folder(tmp_path)
 
 

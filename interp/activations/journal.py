@@ -15,6 +15,7 @@ from interp.activations.summary import Summary
 from interp.atomic import writing
 from interp.errors import LoadError, StoreError
 from interp.processes import World
+from interp.untrusted import MALFORMED, read_json, read_tensors
 
 FOLDER = ".harvest"
 _PLAN = "plan.json"
@@ -131,24 +132,19 @@ def refuse_others(folder: Path, found: Mapping[str, Any], wanted: dict[str, Any]
 
 def _read_plan(path: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads(path.read_text("utf-8")))
-    except (ValueError, TypeError) as error:
+        return read_json(path)
+    except LoadError as error:
         raise LoadError(
             f"{path} is damaged: {error}. Remove {path.parent.parent} and harvest again."
         ) from error
 
 
 def _read(path: Path) -> tuple[dict[int, Hashes], Summary]:
-    from safetensors import SafetensorError, safe_open
-
     try:
-        with safe_open(path, "pt") as file:
-            shards = json.loads(file.metadata()["shards"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return {int(shard): hashes for shard, hashes in shards.items()}, Summary.from_tensors(
-            tensors
-        )
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        tensors, facts = read_tensors(path)
+        shards = {int(shard): hashes for shard, hashes in json.loads(facts["shards"]).items()}
+        return shards, Summary.from_tensors(tensors)
+    except MALFORMED as error:
         raise LoadError(
             f"{path} is damaged: {error}. Remove {path.parent.parent} and harvest again."
         ) from error

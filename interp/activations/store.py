@@ -15,7 +15,6 @@ A folder holds
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -44,6 +43,7 @@ from interp.errors import InputError, LoadError
 from interp.model.fingerprint import weights_hash
 from interp.model.hook_points import get_act_name
 from interp.model.protocol import LanguageModel
+from interp.untrusted import MALFORMED, read_json
 
 MANIFEST, PLACES, TEXTS = "manifest.json", "places.parquet", "texts.parquet"
 MOMENTS = "moments.safetensors"
@@ -84,7 +84,7 @@ class Store:
             what = unfinished if (folder / ".harvest").is_dir() else f"no store: no {MANIFEST}"
             raise LoadError(f"{folder} holds {what}.")
         try:
-            about = json.loads(path.read_text("utf-8"))
+            about = read_json(path)
             sites = {str(site): int(width) for site, width in about["sites"].items()}
             precision, n = about["rows"], int(about["n"])
             if precision is not None:
@@ -92,7 +92,7 @@ class Store:
             weights = str(about["weights"])
             if n < 1 or not all(_SITE.fullmatch(site) and sites[site] > 0 for site in sites):
                 raise ValueError(f"{n} rows of {sites}")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except MALFORMED as error:
             raise LoadError(f"{path} is damaged: {error}. Harvest again.") from error
         store = cls(folder, about, sites, precision)
         if model is not None and weights_hash(model) != weights:  # type: ignore[arg-type]
@@ -111,13 +111,13 @@ class Store:
 
     @cached_property
     def places(self) -> pd.DataFrame:
-        """Where each row is from, and its labels."""
-        return pd.read_parquet(self.folder / PLACES)
+        """Where each row is from, and its labels; a `LoadError` if the file is damaged."""
+        return _table(self.folder / PLACES)
 
     @cached_property
     def texts(self) -> pd.DataFrame:
-        """The texts, with their ids."""
-        return pd.read_parquet(self.folder / TEXTS)
+        """The texts, with their ids; a `LoadError` if the file is damaged."""
+        return _table(self.folder / TEXTS)
 
     @cached_property
     def summary(self) -> Summary:
@@ -217,14 +217,18 @@ class Store:
         Raises:
             LoadError: names the site and shard that are not as they were written.
         """
-        order = np.argsort(self.places["written"].to_numpy())
-        shards = np.split(order, np.cumsum(self.about["shard_rows"])[:-1])
-        for path, size in self._sizes(len(self)).items():
+        try:
+            order = np.argsort(self.places["written"].to_numpy())
+            shards = np.split(order, np.cumsum(self.about["shard_rows"])[:-1])
+            sizes = self._sizes(len(self))
+            hashes = list(zip(shards, self.about["sha256"], strict=True))
+            expected = {path: [of[path.name] for _, of in hashes] for path in sizes}
+        except MALFORMED as error:
+            raise LoadError(f"{self.folder} is damaged: {error}. Harvest again.") from error
+        for path, size in sizes.items():
             rows = np.memmap(path, np.uint8, "r", shape=(len(self), size // len(self)))
-            for number, (shard, hashes) in enumerate(
-                zip(shards, self.about["sha256"], strict=True)
-            ):
-                if hashlib.sha256(rows[shard].data).hexdigest() != hashes[path.name]:
+            for number, (shard, digest) in enumerate(zip(shards, expected[path], strict=True)):
+                if hashlib.sha256(rows[shard].data).hexdigest() != digest:
                     raise LoadError(
                         f"{path} was changed since it was written, in shard {number}. Harvest "
                         "again."
@@ -255,3 +259,12 @@ class Store:
             for site, width in self.sites.items()
             for end, size in row_bytes(width, self.precision).items()
         }
+
+
+def _table(path: Path) -> pd.DataFrame:
+    import pyarrow
+
+    try:
+        return pd.read_parquet(path)
+    except (*MALFORMED, pyarrow.ArrowException) as error:
+        raise LoadError(f"{path} is missing or damaged: {error}. Harvest again.") from error

@@ -18,6 +18,7 @@ from interp.errors import InputError, LoadError
 from interp.model.hook_points import NamesFilter, select
 from interp.model.protocol import LanguageModel
 from interp.processes import World
+from interp.untrusted import MALFORMED, read_tensors
 
 Pair = tuple[str, str]
 
@@ -94,12 +95,9 @@ class Summary:
         Raises:
             LoadError: the file is missing or damaged.
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
         try:
-            return cls.from_tensors(load_file(path))
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            return cls.from_tensors(read_tensors(Path(path))[0])
+        except MALFORMED as error:
             raise LoadError(f"{path} holds no moments that can be read: {error}") from error
 
 

@@ -12,6 +12,7 @@ from interp.atomic import writing
 from interp.data.shards import Shard
 from interp.data.tally import Tally
 from interp.errors import LoadError
+from interp.untrusted import MALFORMED, read_json, record
 
 CARD = "card.json"
 
@@ -96,21 +97,22 @@ class DataCard:
             LoadError: there is none, or it is damaged.
         """
         path = folder / CARD
+        values = read_json(path)
         try:
-            values = json.loads(path.read_text("utf-8"))
             steps = {step.pop("name"): step for step in values["steps"]}
             about = {name: step.pop("about") for name, step in steps.items()}
-            return DataCard(
-                plan=values["plan"],
-                plan_sha256=values["plan_sha256"],
-                licence=values["licence"],
-                sources=tuple(Source(**source) for source in values["sources"]),
-                shards=tuple(Shard(**shard) for shard in values["shards"]),
-                tally=Tally.from_dict({"steps": steps, "personal": values["personal_data"]}),
-                about=about,
-                unreadable=values["unreadable"],
+            names = ("plan", "plan_sha256", "licence", "unreadable")
+            return record(
+                DataCard,
+                {
+                    **{name: values[name] for name in names},
+                    "sources": tuple(record(Source, source) for source in values["sources"]),
+                    "shards": tuple(record(Shard, shard) for shard in values["shards"]),
+                    "tally": Tally.from_dict({"steps": steps, "personal": values["personal_data"]}),
+                    "about": about,
+                },
             )
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except MALFORMED as error:
             raise LoadError(
                 f"{path} is no data card: {error}. Clean again with restart."
             ) from error

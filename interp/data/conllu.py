@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 from interp.data.decode import too_long
 from interp.data.streams import LIMIT
 from interp.errors import InputError
+
+_INDEX = re.compile(r"[0-9]{1,6}(?:[-.][0-9]{1,6})?")
+"""Of a word, of a contraction (`1-2`), of an empty node (`8.1`)."""
 
 
 def conllu_texts(lines: Iterable[str], name: str, by_sentence: bool) -> Iterator[tuple[str, str]]:
@@ -44,7 +48,7 @@ def conllu_sentences(
     """Comments by name, and the ten columns of each line, of the sentences of a treebank.
 
     Raises:
-        InputError: a line that is neither a comment nor ten columns.
+        InputError: a line that is neither a comment nor ten columns, the first a number.
     """
     comments: dict[str, str] = {}
     words: list[list[str]] = []
@@ -57,8 +61,11 @@ def conllu_sentences(
                 comments[key.split()[0]] = ""
         elif line:
             words.append(line.split("\t"))
-            if len(words[-1]) != 10:
-                raise InputError(f"{name}, line {number} is not CoNLL-U: it has no ten columns.")
+            if len(words[-1]) != 10 or not _INDEX.fullmatch(words[-1][0]):
+                raise InputError(
+                    f"{name}, line {number} is not CoNLL-U: it has no ten columns, of which the "
+                    "first is a number."
+                )
         elif words:
             yield comments, words
             comments, words = {}, []

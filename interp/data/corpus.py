@@ -30,6 +30,7 @@ from interp.data.encoding import encode_batch, in_batches, literal, tokenizer_ha
 from interp.data.order import Indices
 from interp.errors import ConfigError, InputError, LoadError
 from interp.tokenizer import Tokenizer
+from interp.untrusted import MALFORMED, read_json, record
 
 TOKENS, DOCUMENTS, MANIFEST = "tokens.bin", "documents.bin", "corpus.json"
 _DTYPES: dict[str, np.dtype[Any]] = {"uint16": np.dtype("<u2"), "uint32": np.dtype("<u4")}
@@ -64,11 +65,11 @@ class Manifest:
         if not path.is_file():
             raise LoadError(f"{path.parent} is no packed corpus: it has no {path.name}.")
         try:
-            read = cls(**json.loads(path.read_text("utf-8")))
+            read = record(cls, read_json(path))
             counts = (read.n_tokens, read.n_documents, read.n_bytes, read.d_vocab)
-            if read.dtype not in _DTYPES or not all(type(n) is int and n >= 0 for n in counts):
+            if read.dtype not in _DTYPES or min(counts) < 1:
                 raise ValueError(f"dtype {read.dtype!r} with counts {counts}")
-        except (TypeError, ValueError) as error:
+        except MALFORMED as error:
             raise LoadError(f"{path} is damaged: {error}. Pack the corpus again.") from error
         return read
 

@@ -10,6 +10,7 @@ from interp.atomic import writing
 from interp.data.shards import Shard
 from interp.data.tally import Tally
 from interp.errors import InputError, LoadError
+from interp.untrusted import MALFORMED, read_json, record
 
 JOURNAL = ".cleaning.json"
 
@@ -55,15 +56,11 @@ class Journal:
             fresh.save()
             return fresh
         try:
-            values = json.loads(path.read_text("utf-8"))
-            found = Journal(
-                folder,
-                values["plan_sha256"],
-                values["chunks"],
-                [Shard(**shard) for shard in values["shards"]],
-                Tally.from_dict(values["tally"]),
-            )
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            values = read_json(path)
+            shards = [record(Shard, shard) for shard in values["shards"]]
+            tally = Tally.from_dict(values["tally"])
+            found = record(Journal, {**values, "folder": folder, "shards": shards, "tally": tally})
+        except MALFORMED as error:
             raise LoadError(f"{path} is damaged: {error}. Start over with restart.") from error
         if found.shards:
             check_plan(folder, found.plan_sha256, plan_sha256)

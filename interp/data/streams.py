@@ -128,8 +128,7 @@ def decompressed(file: IO[bytes], name: str) -> io.BufferedReader:
     """
     suffix = PurePosixPath(name.lower()).suffix
     if suffix in (".zst", ".tzst"):
-        reader = zstandard(name).ZstdDecompressor().stream_reader(file, read_across_frames=True)
-        return io.BufferedReader(reader, _BUFFER)
+        return io.BufferedReader(_Zstandard(zstandard(name), file), _BUFFER)
     if suffix in _OPENERS:
         return io.BufferedReader(_OPENERS[suffix](file), _BUFFER)
     return file if isinstance(file, io.BufferedReader) else io.BufferedReader(cast(Any, file))
@@ -144,6 +143,23 @@ def compressing(file: IO[bytes], name: str) -> Iterator[IO[bytes]]:
     compress = _COMPRESSORS.get(PurePosixPath(name).suffix, nullcontext)
     with compress(file) as store:
         yield store
+
+
+class _Zstandard(io.RawIOBase):
+    """The package's reader, with an error that is known where the package is not installed."""
+
+    def __init__(self, package: Any, file: IO[bytes]):
+        self._damaged = package.ZstdError
+        self._reader = package.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, into: Any) -> int:
+        try:
+            return int(self._reader.readinto(into))
+        except self._damaged as error:
+            raise OSError(str(error)) from error
 
 
 def zstandard(name: str) -> Any:

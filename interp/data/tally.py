@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from interp.data.privacy import scrub
+from interp.untrusted import record
 
 EXAMPLES = 5
 """How many examples of each step are shown: the first ones."""
@@ -92,11 +93,12 @@ class Tally:
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> Tally:
+        """What `to_dict` gave; any of `MALFORMED` for something else."""
         steps = {
-            name: StepTally(**{**step, "reasons": Counter(step["reasons"])})
+            str(name): record(StepTally, {**step, "reasons": Counter(step["reasons"])})
             for name, step in values["steps"].items()
         }
-        return Tally(steps, Counter(values["personal"]))
+        return record(Tally, {"steps": steps, "personal": Counter(values["personal"])})
 
 
 def redacted(text: str) -> str:

@@ -173,7 +173,7 @@ def _spans(columns: list[list[str]], text: str, where: str) -> tuple[Span, ...]:
         contraction = _CONTRACTION.fullmatch(row[0])
         words = [row]
         if contraction:  # its words follow it
-            words = list(islice(rows, int(contraction[2]) - int(contraction[1]) + 1))
+            words = list(islice(rows, max(0, int(contraction[2]) - int(contraction[1]) + 1)))
             if not words or words[-1][0] != contraction[2]:
                 raise InputError(f"{where}: the words of {row[0]} {row[1]!r} do not follow it.")
         spans.extend(_parts([word[1] for word in words], text, begin, at))

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 from torch.nn.functional import kl_div
@@ -23,6 +22,7 @@ from interp.data.batch import Batch, Source
 from interp.errors import InputError, LoadError, UnsupportedModelError
 from interp.explain.lens import stream_names
 from interp.model.fingerprint import weights_hash
+from interp.untrusted import MALFORMED, read_tensors
 
 _ABOUT = "tuned_lens"
 
@@ -89,12 +89,10 @@ class TunedLens:
             InputError: a lens for other weights.
         """
         try:
-            with safe_open(str(path), "pt", device=str(model.W_E.device)) as file:
-                about = json.loads((file.metadata() or {})[_ABOUT])
-                lens = cls(
-                    file.get_tensor("weight"), file.get_tensor("bias"), str(about["model_hash"])
-                )
-        except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+            tensors, facts = read_tensors(Path(path), str(model.W_E.device))
+            about = json.loads(facts[_ABOUT])
+            lens = cls(tensors["weight"], tensors["bias"], str(about["model_hash"]))
+        except MALFORMED as error:
             raise LoadError(f"{path} does not open as a tuned lens: {error}.") from error
         expected = cls.identity(model)
         lens.check(model)

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 import torch
 
 from interp.errors import ConfigError
+from interp.untrusted import record
 
 Shape = Literal["decoder", "encoder", "encoder_decoder"]
 Positions = Literal["standard", "sinusoidal", "rotary", "relative_positional_bias", "alibi", "none"]
@@ -385,7 +386,9 @@ class TransformerConfig:
                     raise ConfigError(f"{values['dtype']!r} is not a torch dtype.")
                 values["dtype"] = dtype
             if values.get("rope_scaling") is not None:
-                values["rope_scaling"] = RopeScaling(**values["rope_scaling"])
-            return cls(**values)
+                values["rope_scaling"] = record(RopeScaling, values["rope_scaling"])
+            for name in ("attn_types", "suppress_tokens", "class_names"):
+                values[name] = tuple(values.get(name, ()))
+            return record(cls, values)
         except TypeError as error:
             raise ConfigError(f"The configuration cannot be read: {error}.") from error

@@ -26,6 +26,7 @@ from interp.pretrained.build import build
 from interp.pretrained.tables import identity, parameters
 from interp.pretrained.text_files import TOKENIZER_FILES, read_tokenizer
 from interp.pretrained.weights_file import INDEX, SHARDS, SINGLE, WeightFiles, read_header
+from interp.untrusted import MALFORMED, read_json
 
 CONFIG = "config.json"
 METADATA = "metadata.json"
@@ -82,23 +83,6 @@ def is_own(folder: Path) -> bool:
     return "n_ctx" in config and "model_type" not in config
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object.
-
-    Raises:
-        LoadError: the file is missing or holds something else.
-    """
-    try:
-        values = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise LoadError(f"There is no {path.name} in {path.parent}.") from None
-    except ValueError as error:
-        raise LoadError(f"{path} is not readable as JSON: {error}.") from error
-    if not isinstance(values, dict):
-        raise LoadError(f"{path} holds no JSON object.")
-    return values
-
-
 # -- writing -------------------------------------------------------------------------------------
 
 
@@ -152,19 +136,18 @@ def _check_complete(folder: Path) -> None:
         )
     metadata = read_json(folder / METADATA)
     try:
-        expected = {name: str(entry["sha256"]) for name, entry in metadata["files"].items()}
-    except (KeyError, TypeError, AttributeError) as error:
+        digest = metadata["files"][SINGLE]["sha256"]
+    except MALFORMED as error:
         raise LoadError(f"{folder / METADATA} names no hash of the weights.") from error
-    for name, digest in expected.items():
-        path = folder / Path(name).name
-        if not path.is_file():
-            raise LoadError(f"{folder} lacks {name}; copy the whole folder again.")
-        if _sha256(path) != digest:
-            read_header(path)  # says which tensor, if the file is visibly damaged
-            raise LoadError(
-                f"{path} is not the file that {METADATA} was written for: its hash differs. "
-                "Copy or write the whole folder again."
-            )
+    path = folder / SINGLE
+    if not path.is_file():
+        raise LoadError(f"{folder} lacks {SINGLE}; copy the whole folder again.")
+    if _sha256(path) != digest:
+        read_header(path)  # says which tensor, if the file is visibly damaged
+        raise LoadError(
+            f"{path} is not the file that {METADATA} was written for: its hash differs. "
+            "Copy or write the whole folder again."
+        )
 
 
 def _sha256(path: Path) -> str:

@@ -7,16 +7,17 @@ from typing import Any
 
 import torch
 
-from interp.errors import ConfigError, InputError, LoadError, UnsupportedModelError
+from interp.errors import ConfigError, InputError, InterpError, LoadError, UnsupportedModelError
 from interp.model.config import TransformerConfig
 from interp.model.transformer import HookedTransformer
 from interp.pretrained.build import build
 from interp.pretrained.families import family_of
 from interp.pretrained.family import Family, Renamed
-from interp.pretrained.folder import CONFIG, read_json
+from interp.pretrained.folder import CONFIG
 from interp.pretrained.tables import Entry, InMemory, Source, expand, parameters
 from interp.pretrained.weights_file import WeightFiles
 from interp.tokenizer import Tokenizer
+from interp.untrusted import MALFORMED, fits, read_json, shown
 
 
 def open_folder(
@@ -35,7 +36,12 @@ def open_folder(
     """
     config = read_config(folder)
     architecture = (config.architectures or [""])[0]
-    family, cfg = translate(config, architecture)
+    try:
+        family, cfg = translate(config, architecture)
+    except InterpError:
+        raise
+    except MALFORMED as error:
+        raise LoadError(f"{folder / CONFIG} contradicts itself: {error}.") from error
     files = WeightFiles.open(folder)
     return _open(
         family,
@@ -82,7 +88,9 @@ def read_config(folder: Path) -> Any:
     from transformers import AutoConfig
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-    model_type = values.get("model_type")
+    if not fits(values.get("architectures"), list[str] | None):
+        raise LoadError(f"{folder / CONFIG} names no architectures, but {shown(values)}.")
+    model_type = str(values.get("model_type"))
     if model_type not in CONFIG_MAPPING:
         raise UnsupportedModelError(
             f"{folder / CONFIG} describes a model of the type {model_type!r}, which neither this "

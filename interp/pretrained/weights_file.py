@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor
 
 from interp.errors import LoadError
+from interp.untrusted import MALFORMED, fits, read_json
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -37,6 +39,7 @@ _DTYPES = {
     "BOOL": torch.bool,
 }
 _MAX_HEADER = 100_000_000  # the library's own limit: a longer header is no header
+_PLAIN = re.compile(r"[\w.\-]{1,100}\.safetensors")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 
 
@@ -125,6 +128,8 @@ def read_header(path: Path) -> dict[str, Stored]:
     Raises:
         LoadError: the file is no safetensors file, or does not hold what its header says.
     """
+    if not path.is_file():  # a pipe would be read without end
+        raise LoadError(f"There is no {path.name} in {path.parent}.")
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(8)
@@ -133,7 +138,7 @@ def read_header(path: Path) -> dict[str, Stored]:
             raise _damaged(path, "it does not begin with a safetensors header")
         try:
             header = json.loads(file.read(length))
-        except ValueError as error:
+        except MALFORMED as error:
             raise _damaged(path, f"its header is not readable ({error})") from error
     if not isinstance(header, dict):
         raise _damaged(path, "its header is not a table of tensors")
@@ -147,10 +152,10 @@ def read_header(path: Path) -> dict[str, Stored]:
 
 def _tensor(path: Path, name: str, entry: Any, first: int) -> tuple[Stored, tuple[int, int]]:
     try:
-        shape = tuple(int(n) for n in entry["shape"])
-        begin, end = (int(n) for n in entry["data_offsets"])
-        dtype = entry["dtype"]
-    except (KeyError, TypeError, ValueError) as error:
+        shape, (begin, end), dtype = entry["shape"], entry["data_offsets"], str(entry["dtype"])
+        if not fits([*shape, begin, end], list[int]):
+            raise TypeError("a size is no whole number")
+    except MALFORMED as error:
         raise _damaged(path, f"its header does not describe the tensor {name!r}") from error
     if dtype not in _DTYPES:
         raise LoadError(
@@ -164,7 +169,7 @@ def _tensor(path: Path, name: str, entry: Any, first: int) -> tuple[Stored, tupl
             f"the tensor {name!r} of shape {list(shape)} in {dtype} needs {nbytes} bytes, "
             f"and its header gives it {end - begin}",
         )
-    return Stored(path, _DTYPES[dtype], shape, first + begin), (first + begin, first + end)
+    return Stored(path, _DTYPES[dtype], tuple(shape), first + begin), (first + begin, first + end)
 
 
 def _check_spans(path: Path, spans: dict[str, tuple[int, int]], first: int, size: int) -> None:
@@ -185,12 +190,12 @@ def _check_spans(path: Path, spans: dict[str, tuple[int, int]], first: int, size
 
 def _read_index(path: Path) -> dict[str, str]:
     try:
-        names = json.loads(path.read_text("utf-8"))["weight_map"]
+        names = read_json(path)["weight_map"]
         # Only names of files beside the index: a path could lead anywhere.
         plain = {str(name): str(file) for name, file in names.items()}
-        if any(Path(file).name != file for file in plain.values()):
-            raise ValueError("it names a file outside its folder")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if not all(_PLAIN.fullmatch(file) for file in plain.values()):
+            raise ValueError("it names what is no safetensors file in its folder")
+    except MALFORMED as error:
         raise LoadError(f"{path} is no readable index of weight files: {error}.") from error
     return plain
 

@@ -28,6 +28,7 @@ from interp.data.order import stream_seed
 from interp.errors import ConfigError, LoadError
 from interp.model.attention import Attention
 from interp.model.transformer import HookedTransformer
+from interp.untrusted import MALFORMED, read_json, read_tensors, record
 
 ADAPTER, WEIGHTS = "adapter.json", "adapter.safetensors"
 
@@ -62,7 +63,7 @@ class LoRA:
     def from_dict(cls, values: dict[str, Any]) -> LoRA:
         """From plain values, as JSON has them."""
         patterns = {name: tuple(values[name]) for name in ("targets", "trained")}
-        return cls(**{**values, **patterns})
+        return record(cls, {**values, **patterns})
 
 
 class LowRank(nn.Module):
@@ -150,29 +151,29 @@ def load_adapter(model: HookedTransformer, folder: Path | str) -> LoRA:
         LoadError: the folder is incomplete or damaged, or belongs to another model.
         ConfigError: the model has adapters already.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     folder = Path(folder)
     try:
-        about = json.loads((folder / ADAPTER).read_text("utf-8"))
+        about = read_json(folder / ADAPTER)
         lora = LoRA.from_dict(about["lora"])
         base = about["base"]
-        tensors = load_file(folder / WEIGHTS)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        tensors, _ = read_tensors(folder / WEIGHTS)
+    except MALFORMED as error:
         raise LoadError(f"{folder} holds no adapter that can be read: {error}") from error
     if _base_hash(model, lora) != base:
         raise LoadError(
             f"The adapter in {folder} was trained on other weights than this model's; open the "
             "model that it was made from (with the head of the task, if that was a new one)."
         )
+    others = LoadError(f"The tensors in {folder} are not those of its {ADAPTER}; copy it again.")
+    if {len(A) for name, A in tensors.items() if name.endswith(".A")} != {lora.rank}:
+        raise others  # before a forged rank is given memory
     flags = {name: p.requires_grad for name, p in model.named_parameters()}
     add_lora(model, lora)
     trained = _trained(model, lora)
     found = {name: tensor.shape for name, tensor in tensors.items()}
     if found != {name: p.shape for name, p in trained.items()}:
         _remove(model, flags)
-        raise LoadError(f"The tensors in {folder} are not those of its {ADAPTER}; copy it again.")
+        raise others
     with torch.no_grad():
         for name, parameter in trained.items():
             parameter.copy_(tensors[name])

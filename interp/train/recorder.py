@@ -34,6 +34,7 @@ from interp.train.lora import merged
 from interp.train.schedule import factor
 from interp.train.settings import RESULT, Settings
 from interp.train.state import load_state, newest_state, save_state
+from interp.untrusted import MALFORMED, read_json, read_text
 
 RUN, LOG, CHECKPOINTS, STATE, MODEL = "run.json", "log.jsonl", "checkpoints", "state", "model"
 
@@ -85,7 +86,7 @@ class Recorder:
         found = newest_state(self.folder / STATE)
         facts = None if found is None else found[1]
         if path.is_file():
-            _compare(self.folder, json.loads(path.read_text("utf-8")), description, facts)
+            _compare(self.folder, read_json(path), description, facts)
         self.world.wait()
         if self.world.first:
             about = {
@@ -116,11 +117,11 @@ class Recorder:
         if not path.is_file():
             return
         kept = []
-        for line in path.read_text("utf-8").splitlines():
+        for line in read_text(path).splitlines():
             try:
                 if json.loads(line)["step"] <= step:
                     kept.append(line)
-            except ValueError:
+            except MALFORMED:
                 continue
         with writing(path) as file:
             file.writelines(f"{line}\n" for line in kept)

@@ -27,6 +27,7 @@ from interp.pretrained.folder import CONFIG, METADATA
 from interp.pretrained.hub import revisions
 from interp.train.audit import audit
 from interp.train.recorder import CHECKPOINTS, LOG, MODEL, RUN
+from interp.untrusted import MALFORMED, read_json, read_text
 
 _STEP = re.compile(r"(?:.*[^\d])?(?:step|checkpoint)[-_]?(\d+)")
 _ZOO = Path(__file__).resolve().parent.parent / "zoo"  # a floor above, so known by its folders
@@ -73,10 +74,7 @@ class Run:
     @classmethod
     def _of_folder(cls, folder: Path) -> Run:
         path = folder / RUN
-        try:
-            about = json.loads(path.read_text("utf-8")) if path.is_file() else {}
-        except ValueError as error:
-            raise LoadError(f"{path} is not readable as JSON: {error}.") from error
+        about = read_json(path) if path.is_file() else {}
         inside = folder / CHECKPOINTS if (folder / CHECKPOINTS).is_dir() else folder
         found: dict[int, Path | tuple[str, str]] = {}
         for checkpoint in sorted(inside.iterdir()):
@@ -146,17 +144,24 @@ class Run:
 
     @functools.cached_property
     def log(self) -> pd.DataFrame:
-        """What was logged: a row a step. Evaluated figures are columns `evaluation.NAME`."""
+        """What was logged: a row a step. Evaluated figures are columns `evaluation.NAME`.
+
+        Raises:
+            LoadError: it is damaged.
+        """
         path = None if self.folder is None else self.folder / LOG
         if path is None or not path.is_file():
             return pd.DataFrame(columns=["step", "loss"])
         records = []
-        for line in path.read_text("utf-8").splitlines():
+        for line in read_text(path).splitlines():
             try:
                 records.append(json.loads(line))
-            except ValueError:  # the end of a training that was killed
+            except MALFORMED:  # the end of a training that was killed
                 continue
-        return pd.json_normalize(records)
+        try:
+            return pd.json_normalize(records)
+        except MALFORMED as error:
+            raise LoadError(f"{path} holds a line that is no record: {error}.") from error
 
     def batch(self, step: int, data: str | Path | None = None) -> Batch:
         """Exactly what the training read in a step (counted from 0).

@@ -21,6 +21,7 @@ from torch import Tensor
 from interp.atomic import writing
 from interp.errors import LoadError
 from interp.processes import World
+from interp.untrusted import read_json
 
 _LAST = "state.json"
 
@@ -80,8 +81,8 @@ def newest_state(folder: Path) -> tuple[Path, dict[str, Any]] | None:
         return None
     path = complete[-1] / _LAST
     try:
-        return complete[-1], dict(json.loads(path.read_text("utf-8")))
-    except ValueError as error:
+        return complete[-1], read_json(path)
+    except LoadError as error:
         raise LoadError(f"{path} is not readable: {error}. Remove its folder.") from error
 
 
@@ -91,6 +92,7 @@ def load_state(folder: Path, tensors: Mapping[str, Tensor], world: World) -> Non
     Raises:
         LoadError: a tensor is missing or has another shape.
     """
+    from torch.distributed.checkpoint.api import CheckpointException
     from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
     from torch.distributed.checkpoint.state_dict_loader import load
 
@@ -100,7 +102,7 @@ def load_state(folder: Path, tensors: Mapping[str, Tensor], world: World) -> Non
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
             load(into, storage_reader=HuggingFaceStorageReader(str(folder)), **alone)
-    except Exception as error:  # of the library, in many classes
+    except (Exception, CheckpointException) as error:  # the library's own is no `Exception`
         raise LoadError(
             f"The training state in {folder} does not fit this model and optimiser, or is damaged: "
             f"{str(error).strip().splitlines()[-1]}"

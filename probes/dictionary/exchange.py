@@ -24,6 +24,7 @@ from interp import __version__
 from interp.atomic import write_folder
 from interp.errors import ConfigError, LoadError, UnsupportedModelError
 from interp.pretrained.weights_file import WeightFiles, read_header, refuse_pickle
+from interp.untrusted import read_json
 from probes.dictionary.coder import Coder
 
 CONFIG = "cfg.json"
@@ -243,15 +244,9 @@ def _short(value: Any) -> str:
 
 
 def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise LoadError(f"There is no dictionary in {path.parent}: {error}.") from error
-    except (ValueError, RecursionError) as error:
-        raise LoadError(f"{path} is not readable as JSON: {error}.") from error
-    if not isinstance(config, dict):
-        raise LoadError(f"{path} holds no table of settings.")
-    return config
+    if not path.is_file():
+        raise LoadError(f"There is no dictionary in {path.parent}: no {path.name}.")
+    return read_json(path)
 
 
 def _write(folder: Path, config: dict[str, Any], name: str, tensors: Mapping[str, Tensor]) -> None:

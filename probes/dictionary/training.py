@@ -20,6 +20,7 @@ from interp.errors import InputError, LoadError, TrainingError
 from interp.pretrained.weights_file import WeightFiles, read_header
 from interp.train.schedule import factor
 from interp.train.settings import Settings as Schedule
+from interp.untrusted import MALFORMED, read_tensors
 from probes.dictionary.coder import Coder
 from probes.dictionary.objective import KINDS, Trainee
 from probes.dictionary.settings import Settings
@@ -282,7 +283,7 @@ class Run:
                     if stored.shape(name) != tuple(tensor.shape):
                         raise ValueError(f"{name} has shape {list(stored.shape(name))}")
                     tensor.copy_(stored.read(name))
-        except (KeyError, TypeError, ValueError) as error:
+        except MALFORMED as error:
             raise LoadError(
                 f"{path} is no whole state of a training ({error}). Remove it to begin anew."
             ) from error
@@ -290,13 +291,10 @@ class Run:
 
 
 def _facts(path: Path) -> dict[str, Any]:
-    from safetensors import SafetensorError, safe_open
-
     read_header(path)  # says precisely what is wrong with a damaged file
     try:
-        with safe_open(path, "pt") as file:
-            facts = json.loads((file.metadata() or {})["training"])
-    except (SafetensorError, KeyError, ValueError) as error:
+        facts = json.loads(read_tensors(path)[1]["training"])
+    except MALFORMED as error:
         raise LoadError(f"{path} is no state of a training: {error}. Remove it.") from error
     return facts if isinstance(facts, dict) else {}
 

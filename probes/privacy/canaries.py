@@ -21,6 +21,7 @@ from interp.atomic import writing
 from interp.data.order import stream_seed
 from interp.data.records import Pair
 from interp.errors import InputError, LoadError
+from interp.untrusted import MALFORMED, read_text, record
 
 REPEATS = (0, 1, 4, 16, 64)
 EACH = 20
@@ -124,15 +125,11 @@ def open_canaries(path: str | Path) -> list[Canary]:
     Raises:
         LoadError: no such file, or a line that is no canary.
     """
-    try:
-        lines = Path(path).read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise LoadError(f"{path} does not open as a file of canaries: {error}.") from error
     found = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(read_text(Path(path)).splitlines(), start=1):
         try:
             found.append(_checked(json.loads(line)))
-        except (ValueError, TypeError, KeyError) as error:
+        except MALFORMED as error:
             raise LoadError(f"{path}, line {number}, is no canary: {error}.") from error
     if not found:
         raise LoadError(f"{path} holds no canary.")
@@ -140,13 +137,11 @@ def open_canaries(path: str | Path) -> list[Canary]:
 
 
 def _checked(values: object) -> Canary:
-    if not isinstance(values, dict):
-        raise TypeError(f"a line is {type(values).__name__}, not an object")
-    canary = Canary(values["prefix"], values["secret"], values["repeats"])
-    if not isinstance(canary.prefix, str) or type(canary.repeats) is not int or canary.repeats < 0:
-        raise ValueError("a prefix is text, and repeats are a whole number from 0 on")
+    canary = record(Canary, values)
+    if canary.repeats < 0:
+        raise ValueError("repeats are a whole number from 0 on")
     secret = canary.secret
-    if not (isinstance(secret, str) and secret.isascii() and secret.isdigit()):
+    if not (secret.isascii() and secret.isdigit()):
         raise ValueError("a secret is digits")
     if len(secret) > _MOST:
         raise ValueError(f"a secret has at most {_MOST} digits")

@@ -5,22 +5,19 @@ from __future__ import annotations
 import json
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Sequence
-from lzma import LZMAError
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from interp.data.order import stream_seed
 from interp.data.records import Split
-from interp.data.streams import decompressed
+from interp.data.streams import BROKEN, LIMIT, decompressed
 from interp.errors import ConfigError, LoadError
+from interp.untrusted import MALFORMED
 
 T = TypeVar("T")
-_DAMAGED = (
-    *(EOFError, OSError, LZMAError, zlib.error, UnicodeDecodeError),
-    *(zipfile.BadZipFile, tarfile.TarError),
-)
+_DAMAGED = (*BROKEN, *MALFORMED)
+_MOST = 2 * LIMIT  # bytes of a file or member; the largest of a set has a quarter of it
 
 
 def text(path: Path) -> str:
@@ -31,7 +28,7 @@ def text(path: Path) -> str:
     """
     try:
         with present(path).open("rb") as file:
-            whole = decompressed(file, path.name).read().decode("utf-8")
+            whole = _whole(decompressed(file, path.name))
     except _DAMAGED as error:
         raise _broken(path, error) from error
     return whole.replace("\r\n", "\n")
@@ -46,7 +43,7 @@ def from_json(path: Path) -> Any:
     """What a JSON file says."""
     try:
         return json.loads(text(path))
-    except ValueError as error:
+    except MALFORMED as error:
         raise _broken(path, error) from error
 
 
@@ -54,7 +51,7 @@ def from_jsonl(path: Path) -> list[Any]:
     """What each line of a JSONL file says."""
     try:
         return [json.loads(line) for line in lines(path)]
-    except ValueError as error:
+    except MALFORMED as error:
         raise _broken(path, error) from error
 
 
@@ -65,7 +62,7 @@ def parsed(member: str, path: Path, *, rows: bool = False) -> Any:
         if rows:
             return [json.loads(line) for line in member.removesuffix("\n").split("\n")]
         return json.loads(member)
-    except ValueError as error:
+    except MALFORMED as error:
         raise _broken(path, error) from error
 
 
@@ -74,7 +71,7 @@ def zip_members(path: Path, under: str) -> dict[str, str]:
     try:
         with zipfile.ZipFile(present(path)) as archive:
             names = sorted(n for n in archive.namelist() if n.startswith(under) and n[-1] != "/")
-            return {name: archive.read(name).decode("utf-8") for name in names}
+            return {name: _whole(archive.open(name)) for name in names}
     except _DAMAGED as error:
         raise _broken(path, error) from error
 
@@ -88,9 +85,10 @@ def tar_members(path: Path, under: str) -> dict[str, str]:
     try:
         with tarfile.open(present(path)) as archive:
             for member in archive:
-                file = archive.extractfile(member) if member.name.startswith(under) else None
-                if file is not None:
-                    found[member.name] = file.read().decode("utf-8")
+                if member.isfile() and member.name.startswith(under):
+                    file = archive.extractfile(member)
+                    assert file is not None  # as of every file
+                    found[member.name] = _whole(file)
     except _DAMAGED as error:
         raise _broken(path, error) from error
     return dict(sorted(found.items()))
@@ -135,6 +133,14 @@ def present(path: Path) -> Path:
         name = path.parent.name
         raise LoadError(f"{path} is missing. `interp data get {name}` fetches the set {name}.")
     return path
+
+
+def _whole(file: IO[bytes]) -> str:
+    with file:
+        content = file.read(_MOST + 1)
+    if len(content) > _MOST:
+        raise ValueError(f"it unpacks to more than {_MOST >> 20} MiB")
+    return content.decode("utf-8")
 
 
 def _broken(path: Path, error: Exception) -> LoadError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from interp.errors import InputError
 from interp.train.size.fitting import fit
 from interp.train.size.laws import ScalingLaw, Unit
 from interp.train.size.parameters import Counting, check_counting
+from interp.untrusted import MALFORMED, read_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,8 +50,8 @@ def _read(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        return pd.read_csv(path)
-    except (OSError, UnicodeDecodeError, ValueError) as error:  # pandas' own are ValueErrors
+        return pd.read_csv(io.StringIO(read_text(path)))
+    except MALFORMED as error:  # pandas' own are ValueErrors
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
             f"The runs in {path} cannot be read: {reason}. Give a CSV file with a header."

@@ -20,6 +20,7 @@ from interp.train.tasks.preferring import Preferring
 from interp.train.tasks.sequence import GenerativeQA, Summarisation, Translation
 from interp.train.tasks.task import Task, Trainable
 from interp.train.tasks.token_classification import TokenClassification
+from interp.untrusted import MALFORMED, read_json
 
 TASKS: dict[str, type[Task[Any, Any]]] = {
     kind.name: kind
@@ -120,6 +121,6 @@ def open_task(folder: Path) -> Task[Any, Any] | None:
     if not path.is_file():
         return None
     try:
-        return from_dict(json.loads(path.read_text("utf-8")))
-    except (ValueError, AttributeError) as error:
+        return from_dict(read_json(path))
+    except MALFORMED as error:
         raise LoadError(f"{path} names no task that can be read: {error}") from error

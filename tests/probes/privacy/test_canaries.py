@@ -85,7 +85,7 @@ def test_what_is_no_set_of_canaries_is_refused(tmp_path: Path) -> None:
         make_canaries((0, 0))
     with pytest.raises(InputError, match="1 to 7"):
         make_canaries(digits=8)
-    with pytest.raises(LoadError, match="does not open"):
+    with pytest.raises(LoadError, match="There is no none"):
         open_canaries(tmp_path / "none.jsonl")
     (tmp_path / "empty.jsonl").write_text("")
     with pytest.raises(LoadError, match="holds no canary"):
