@@ -108,7 +108,8 @@ def _part(audited: Audited) -> Section:
             "A method counts as trusted here if its order beats a random one over the texts (sign "
             f"flips, {LEVEL:.0%}, corrected for all methods; a text counts for an area of "
             f"{_AREA:.0f} at most), is another with random weights (correlation below {ALIKE}), "
-            "and comes at least half of the way from chance to all of what is known to matter in the others.",
+            "and comes at least half of the way from chance to all that is known to matter in the "
+            "others.",
         ),
         findings=tuple(findings),
         facts={"texts explained": 0 if report is None else len(report.texts)},
