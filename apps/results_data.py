@@ -121,17 +121,3 @@ def sliced(scores: NDArray[np.float64], names: list[str], share: bool) -> pd.Dat
             }
         )
     return pd.DataFrame(rows)
-
-
-def by_length(texts: list[str]) -> list[str]:
-    """The slice of each text by its number of words: four of like size."""
-    import numpy as np
-
-    words = np.array([len(text.split()) for text in texts])
-    cuts = np.unique(np.quantile(words, [0.25, 0.5, 0.75], method="lower"))
-    place = np.searchsorted(cuts, words, side="left")
-    names = {}
-    for here in np.unique(place):
-        low, high = words[place == here].min(), words[place == here].max()
-        names[here] = f"{low} words" if low == high else f"{low} to {high} words"
-    return [names[here] for here in place]

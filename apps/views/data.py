@@ -15,7 +15,6 @@ from apps.language import say
 from apps.results_data import (
     MOST,
     SUFFIXES,
-    by_length,
     probabilities,
     sliced,
     surprises,
@@ -27,6 +26,7 @@ from interp import InputError, InterpError
 from interp.figures.labels import literal, number, percent, shorten
 from interp.figures.reliability import reliability_chart
 from interp.figures.slices import slices_chart
+from probes.slices import by_length
 
 # Written for this page, so that it opens with something to see; a measurement needs more.
 _BUILT_IN = (

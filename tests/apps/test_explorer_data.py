@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from apps.results_data import LONGEST, MOST, by_length, uploaded
+from apps.results_data import LONGEST, MOST, uploaded
 from interp import InputError
+from probes.slices import by_length
 
 
 @pytest.fixture
