@@ -29,6 +29,7 @@ PAGES = {
     "flow": "Flow",
     "work": "At work",
     "data": "Data & slices",
+    "audit": "Audit",
 }
 page = st.navigation(
     [

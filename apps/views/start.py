@@ -101,6 +101,8 @@ def _why(state: State) -> None:
     st.page_link("views/lens.py", label=say("Where in the model is it decided? Layer by layer"))
     st.page_link("views/attention.py", label=say("Which head reads that word?"))
     st.page_link("views/intervene.py", label=say("What if? Change a word, or switch a head off"))
+    st.page_link("views/flow.py", label=say("By which way does it get there?"))
+    st.page_link("views/audit.py", label=say("What must I know before I use this model?"))
 
 
 show(current())

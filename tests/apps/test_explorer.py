@@ -16,7 +16,7 @@ HOSTILE = "<img src=x onerror=alert(1)> ![](http://x) </script> **bold** [a](htt
 TABLES = ("PAGES", "_KINDS")  # of names and texts that pages say
 PAGES = (
     *("start", "lens", "attribution", "attention", "intervene"),
-    *("flow", "compare", "neurons", "training", "work", "data"),
+    *("flow", "compare", "neurons", "training", "work", "data", "audit"),
 )
 
 

@@ -198,7 +198,7 @@ def test_clicks_move_the_widgets_and_the_link_remembers(
     "path",
     [
         *("", "lens", "attribution", "attention", "compare", "neurons", "flow", "work", "data"),
-        *("training", "training?model=stories-suite", "?model=translate-en-fr"),
+        *("audit", "training", "training?model=stories-suite", "?model=translate-en-fr"),
         *("intervene?replace=5%20%C2%B7there&by=%20here", "intervene?intervention=Steer"),
     ],
 )
