@@ -10,8 +10,8 @@ many texts that were not used before, so that the last figures owe nothing to ha
 word **decides** if it turns at least 90 % of these and the hypothesis that it turns no more than
 75 % is refused at 5 %, by the exact binomial test with Holm's correction over the words of the
 last round. Of two words that decide, only one can have its way, so that texts are left out there
-which hold a word that itself turns half of them to another answer. Beside the words stand others
-that are drawn at random, one for each text.
+which hold the strongest word of another answer, or one that turns half of them to it.
+Beside the words stand others that are drawn at random, one for each text.
 
 No word is known beforehand: candidates are the words of the texts and the whole words of the
 vocabulary, so that a word is found which no text at hand has. What is not looked for: phrases, and

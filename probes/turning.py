@@ -23,6 +23,7 @@ ANYWHERE = "anywhere"
 _SCREEN = 6  # texts of each of the first two rounds
 _SECOND = 150  # pieces of the second round
 _CLEARLY = 0.1  # by so much a place must be better than all together to be named
+_RIVAL = 0.25  # of the texts that the strongest piece of an answer turns, to be a rival
 _NUMBERS = 2**24  # probabilities that are held at once
 
 Slot = tuple[int, str]
@@ -161,8 +162,8 @@ class Turning:
         """What each of the pieces does to at most so many texts that were not used before; see
         `probes.shortcuts.shortcuts`.
 
-        Of two pieces that decide, only one can have its way, so that texts with a piece which
-        turns half of the texts to another answer are left out in the end.
+        Of two pieces that decide, only one can have its way, so that texts are left out in the end
+        which hold the strongest piece of another answer, or one that turns half of the texts to it.
         """
         every = []
         for one in best:
@@ -170,11 +171,26 @@ class Turning:
             if chosen:
                 found = self.turned([one.piece] * len(chosen), one.answer, one.place, chosen)
                 every.append((one, chosen, found))
-        strong = {(one.piece, one.answer) for one, _, found in every if found[:, 0].mean() >= 0.5}
-        for one, chosen, found in every:
-            rivals = {piece for piece, answer in strong if answer != one.answer}
-            keep = [rivals.isdisjoint(self.asked.texts[i]) for i in chosen]
-            yield one, list(self._about(one, found[keep] if any(keep) else found, texts))
+        shares = {n: found[:, 0].mean() for n, (_, _, found) in enumerate(every)}
+        first = {every[n][0].answer: n for n in sorted(shares, key=lambda n: shares[n])}
+        strong = {n for n in first.values() if shares[n] >= _RIVAL}
+        while True:  # without the rivals of one, another may be found to turn half
+            keep = [self._without(every, n, strong) for n in range(len(every))]
+            now = {n for n, (_, _, found) in enumerate(every) if found[keep[n], 0].mean() >= 0.5}
+            if now <= strong:
+                break
+            strong |= now
+        for (one, _, found), kept in zip(every, keep, strict=True):
+            yield one, list(self._about(one, found[kept], texts))
+
+    def _without(
+        self, every: Sequence[tuple[Turner, list[int], Floats]], n: int, strong: set[int]
+    ) -> list[int]:
+        """Which of its texts hold no strong piece of another answer; all, if each of them does."""
+        one, chosen, _ = every[n]
+        rivals = {every[k][0].piece for k in strong if every[k][0].answer != one.answer}
+        kept = [k for k, i in enumerate(chosen) if rivals.isdisjoint(self.asked.texts[i])]
+        return kept or list(range(len(chosen)))
 
     def _about(self, one: Turner, found: Floats, texts: int) -> Iterator[Measure]:
         yield proportion("turned", int(found[:, 0].sum()), len(found))

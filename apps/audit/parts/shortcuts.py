@@ -100,7 +100,9 @@ def _findings(frame: pd.DataFrame, tried: int, classifier: bool) -> Iterator[Fin
     turned = frame[frame["metric"] == "turned"]
     words, chance = (turned[turned["feature"] == name] for name in ("word", "chance"))
     beside = f"Random words turn at most {percent(chance['value'].max())}."
-    deciders = deciding(frame).drop_duplicates(["token", "label"])
+    deciders = deciding(frame)
+    anywhere = deciders["place"].ne("anywhere").sort_values(kind="stable").index
+    deciders = deciders.loc[anywhere].drop_duplicates(["token", "label"]).sort_index()
     answer = "verdict" if classifier else "next word"
     if len(deciders):
         named = "; ".join(_sentence(row, answer) for row in deciders.head(5).itertuples())
@@ -120,7 +122,7 @@ def _findings(frame: pd.DataFrame, tried: int, classifier: bool) -> Iterator[Fin
             "shortcuts.words",
             "caution" if strong else "fine",
             f"No single word decides whatever the text says: of {tried:,} that were tried, the "
-            f"strongest is {_sentence(top, answer)}. {beside}",
+            f"strongest, {_sentence(top, answer, comma=True)}. {beside}",
             ("words",),
             float(top["value"]),
         )
@@ -129,11 +131,11 @@ def _findings(frame: pd.DataFrame, tried: int, classifier: bool) -> Iterator[Fin
         yield _written(edits)
 
 
-def _sentence(row: Any, answer: str) -> str:
+def _sentence(row: Any, answer: str, *, comma: bool = False) -> str:
     at = "" if row.place == "anywhere" else f" at the {row.place}"
     hits = round(row.value * row.n)
     return (
-        f"{_quoted(row.token)}{at} turns the {answer} to {_quoted(row.label)} in {hits} of "
+        f"{_quoted(row.token)}{at}{',' if comma else ''} turns the {answer} to {_quoted(row.label)} in {hits} of "
         f"{row.n} texts that were surely judged otherwise"
     )
 
