@@ -134,9 +134,10 @@ def _findings(frame: pd.DataFrame, tried: int, classifier: bool) -> Iterator[Fin
 def _sentence(row: Any, answer: str, *, comma: bool = False) -> str:
     at = "" if row.place == "anywhere" else f" at the {row.place}"
     hits = round(row.value * row.n)
+    name = f"{_quoted(row.token)}{at}{',' if comma else ''}"
     return (
-        f"{_quoted(row.token)}{at}{',' if comma else ''} turns the {answer} to {_quoted(row.label)} in {hits} of "
-        f"{row.n} texts that were surely judged otherwise"
+        f"{name} turns the {answer} to {_quoted(row.label)} in {hits} of {row.n} texts that "
+        "were surely judged otherwise"
     )
 
 
