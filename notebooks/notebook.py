@@ -136,6 +136,7 @@ def run(notebook: NotebookNode, folder: str | Path, minutes: float = 30) -> Note
                 connection_file=str(Path(own) / "kernel.json"),
             ),
             timeout=round(60 * minutes),
+            coalesce_streams=True,
             resources={"metadata": {"path": str(folder)}},
         )
         # Its history goes where the sockets are, and no debugger warns that it is not used.

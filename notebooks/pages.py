@@ -69,11 +69,12 @@ def _css() -> str:
             light,
             f"@media (prefers-color-scheme:dark){{{dark}}}",
             ".md>:first-child{margin-top:0}.md>:last-child{margin-bottom:0}",
+            ".md th,.md td{text-align:left}",
             ".md h2{font-size:1.2rem;margin:1rem 0 .5rem}.md a{color:inherit}",
             f"code,pre{{font-family:{MONO};font-size:.875rem}}",
             "pre{margin:0;overflow-x:auto;line-height:1.45}",
             ".code{background:var(--panel);color:var(--ink);padding:.75rem 1rem;border-radius:4px}",
-            ".out{overflow-x:auto}pre.out{padding-left:1rem;border-left:2px solid var(--line)}",
+            ".out{overflow-x:auto}pre.out{white-space:pre-wrap;overflow-wrap:anywhere;padding-left:1rem;border-left:2px solid var(--line)}",
             "figcaption{color:var(--muted);font-size:.9375rem}",
             ".dataframe{border:0}.dataframe td,.dataframe th{border-width:0 0 1px}",
             ".dataframe th:nth-child(2){text-align:right}",
@@ -95,7 +96,7 @@ def main() -> None:
     options = parser.parse_args()
     try:
         chosen = _chosen(options.names)
-        values = dict(map(_assignment, options.set))
+        values = dict(map(assignment, options.set))
         options.out.mkdir(parents=True, exist_ok=True)
         for path in chosen:
             _write(path, values, options.out)
@@ -121,7 +122,7 @@ def _chosen(names: list[str]) -> list[Path]:
     return [known[name] for name in names or known]
 
 
-def _assignment(given: str) -> tuple[str, Any]:
+def assignment(given: str) -> tuple[str, Any]:
     """`N=3` is a number, `MODEL=stories` a text, and what is a path here is one everywhere."""
     name, equals, value = given.partition("=")
     if not equals:

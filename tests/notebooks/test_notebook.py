@@ -10,7 +10,7 @@ from nbformat import NotebookNode
 
 from interp.errors import InputError
 from notebooks.notebook import INJECTED, parameters, read, run, tidy, with_parameters
-from notebooks.pages import page
+from notebooks.pages import assignment, page
 from tests.figures.markup import read_html
 
 
@@ -82,6 +82,19 @@ def test_a_run_with_other_parameters_becomes_a_page(tmp_path: Path) -> None:
     assert not tree.all("i"), "what is printed is shown literally"
     assert tree.all("td")[0].text == "4"
     assert not tree.all("script") and not tree.all("link")
+
+
+def test_parameters_of_the_command_line_are_values_or_texts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert assignment("N=3") == ("N", 3)
+    assert assignment("MODEL=stories") == ("MODEL", "stories")
+    assert assignment("PROMPT=a = b") == ("PROMPT", "a = b")
+    assert assignment("MODEL=mine") == ("MODEL", str(tmp_path / "mine"))
+    with pytest.raises(InputError, match="NAME=VALUE"):
+        assignment("N")
 
 
 def test_a_cell_that_fails_ends_the_run(tmp_path: Path) -> None:
