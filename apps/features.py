@@ -16,7 +16,7 @@ from apps.results_neurons import texts_of
 from apps.state import State
 from interp import InterpError
 from interp.figures.contexts import contexts_finding, contexts_html
-from interp.figures.labels import literal, quoted
+from interp.figures.labels import count, literal, quoted
 from interp.figures.neuron import strongest_chart, writes_chart
 
 
@@ -60,7 +60,7 @@ def _show(state: State, at: int, folder: str) -> None:
     two.text(
         literal(
             f"{coder.site}, {say('at token')} {at} {quoted(state.reading.tokens[at])}, "
-            f"{coder.latents:,}"
+            f"{count(coder.latents, 'feature')}"
         )
     )
 

@@ -36,7 +36,7 @@ from interp.zoo.recipes.export import save_rounded, save_suite
 SEED = 0
 P, SHARE = 113, 0.3
 STEPS = 12_000
-KEPT = (0, 1000, 6000, 7000, 8000, 12_000)
+KEPT = (0, 1000, 7000, 8000, 12_000)
 CONFIG = TransformerConfig(
     model_name="grokking",
     d_model=128,
