@@ -122,7 +122,10 @@ def _evidence(finding: Finding, part: str = "") -> str:
     """Links to a finding's part, if it is told, and to its tables."""
     name = part_of(finding)
     links = [f'<a href="{part}">{_text(name)}</a>'] if part else []
-    links += [f'<a href="#{table_id(name, t)}">{_text(words(t))}</a>' for t in finding.evidence]
+    links += [
+        f'<a href="#{table_id(name, table)}">table {_text(words(table))}</a>'
+        for table in finding.evidence
+    ]
     return f'<span class="where">{", ".join(links)}</span>' if links else ""
 
 
