@@ -55,7 +55,10 @@ class Tokenizer:
             token = config.get(f"{role}_token")
             special[role] = token.get("content") if isinstance(token, dict) else token
         side = config.get("padding_side", "right")
-        if not fits(special, dict[str, str | None]) or side not in ("right", "left"):
+        whole = fits(special, dict[str, str | None]) and all(
+            _half(t or "") is None for t in special.values()
+        )
+        if not whole or side not in ("right", "left"):
             raise LoadError(f"{path} names special tokens that are no text, or no side to pad.")
         return cls(backend, special, side)
 
@@ -91,7 +94,7 @@ class Tokenizer:
         """Token ids of a text; with `add_special_tokens`, in the template of the tokenizer."""
         if not isinstance(text, str):
             raise InputError(f"Only text can be encoded, not {type(text).__name__}.")
-        with _of_whole_characters(text):
+        with _encodable(text):
             encoded = self.backend.encode(text, add_special_tokens=add_special_tokens)
         return list(encoded if self.slow else encoded.ids)
 
@@ -99,7 +102,7 @@ class Tokenizer:
         """Where in the text each token of `encode(text)` stands, as character ranges."""
         if self.slow:
             raise InputError("This tokenizer does not tell where its tokens stand in the text.")
-        with _of_whole_characters(text):
+        with _encodable(text):
             return list(self.backend.encode(text, add_special_tokens=False).offsets)
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
@@ -150,15 +153,22 @@ class Tokenizer:
 
 
 @contextmanager
-def _of_whole_characters(text: str) -> Iterator[None]:
-    """Says what is wrong with a text that the library takes for no text."""
+def _encodable(text: str) -> Iterator[None]:
+    """Says why the library cannot encode a text."""
     try:
         yield
-    except TypeError as error:
-        at = next((i for i, letter in enumerate(text) if "\ud800" <= letter <= "\udfff"), None)
+    except Exception as error:  # the library raises bare ones, such as for a missing [UNK]
+        at = _half(text)
+        if at is None and type(error) is Exception:
+            raise InputError(f"The tokenizer cannot encode this text: {error}.") from error
         if at is None:
             raise
         raise InputError(
             f"The text has half a character (a lone surrogate) at {at}, which no encoding can "
             "hold. Replace it."
         ) from error
+
+
+def _half(text: str) -> int | None:
+    """Where a text has half a character; None if it is whole."""
+    return next((i for i, letter in enumerate(text) if "\ud800" <= letter <= "\udfff"), None)

@@ -154,3 +154,14 @@ def test_a_slow_tokenizer(tmp_path: Path) -> None:
         ours.offsets("bad")
     ours.save(tmp_path)
     assert (tmp_path / "letters.json").is_file()
+
+
+def test_half_a_character_is_refused_by_its_place(tmp_path: Path) -> None:
+    tokenizer = byte_tokenizer()
+    for call in (tokenizer.encode, tokenizer.offsets):
+        with pytest.raises(InputError, match="at 2"):
+            call("ab\ud800c")
+    tokenizer.save(tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text('{"eos_token": "\\ud800"}')
+    with pytest.raises(LoadError, match="special tokens"):
+        Tokenizer.from_folder(tmp_path)

@@ -48,7 +48,7 @@ from interp.untrusted import MALFORMED, read_json
 MANIFEST, PLACES, TEXTS = "manifest.json", "places.parquet", "texts.parquet"
 MOMENTS = "moments.safetensors"
 
-_SITE = re.compile(r"\w+(\.\w+)*")
+_SITE = re.compile(r"(?=.{1,200}$)\w+(\.\w+)*")  # as long as a file may be named
 
 
 @dataclass(frozen=True)

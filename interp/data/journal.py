@@ -47,6 +47,8 @@ class Journal:
                 path.unlink()
         fresh = Journal(folder, plan_sha256)
         path = folder / JOURNAL
+        if path.is_dir():
+            raise LoadError(f"{path} is a folder, where a journal should be. Remove it.")
         if not path.is_file():
             if any(folder.glob("part-*")):
                 raise InputError(
