@@ -61,9 +61,9 @@ class Thresholds:
         for level, most in findings.items():
             if not isinstance(most, int) or isinstance(most, bool) or most < 0:
                 raise InputError(f"{path}, [findings]: {level} is {most!r}, not a number of them.")
-        return cls(
-            {n: _bounds(n, b, path) for n, b in measures.items()}, findings, frozenset(allow)
-        )
+        bounds = {name: _bounds(name, given, path) for name, given in measures.items()}
+        most = {level: findings[level] for level in get_args(Level) if level in findings}
+        return cls(bounds, most, frozenset(allow))
 
     def breaches(self, report: Report) -> list[str]:
         """What an audit does not keep, a sentence each.
