@@ -66,7 +66,8 @@ def _check_sizes(cfg: TransformerConfig, source: Source, where: str) -> None:
     """
     shapes = [source.shape(name) for name in source.names()]
     stored = sum(math.prod(shape) for shape in shapes)
-    table = cfg.n_ctx * cfg.d_model if cfg.positional_embedding_type == "sinusoidal" else 0
+    has_table = cfg.positional_embedding_type in ("standard", "sinusoidal")
+    table = cfg.n_ctx * cfg.d_model if has_table else 0
     blocks = cfg.n_layers + cfg.n_decoder_layers
     wide = {name: getattr(cfg, name) for name in _WIDTHS}
     widest = max(wide, key=lambda name: wide[name])

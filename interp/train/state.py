@@ -96,6 +96,9 @@ def load_state(folder: Path, tensors: Mapping[str, Tensor], world: World) -> Non
     from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
     from torch.distributed.checkpoint.state_dict_loader import load
 
+    for path in folder.iterdir():
+        if not path.is_file():  # the library would read a pipe without end
+            raise LoadError(f"{path} is no file; the training state in {folder} is damaged.")
     into = dict(tensors)
     alone = {} if not world.alone else {"no_dist": True}
     try:
