@@ -65,6 +65,7 @@ def worst_slices_chart(frame: pd.DataFrame, scheme: Scheme = "light") -> Figure:
     """
     needed = ("by", "slice", "worse", "metric", "value", "ci_low", "ci_high", "n")
     require_columns(frame, needed, "slices")
+    frame = frame.reset_index(drop=True)  # rows are told apart by their place below
     every, cells = frame[frame["by"] == ""], frame[frame["by"] != ""]
     if len(every) != 1:
         raise InputError(f"The frame of the slices is of {len(every)} models; it is drawn of one.")

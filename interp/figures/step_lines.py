@@ -115,7 +115,9 @@ def step_lines(
         "line:N",
         sort=lines,
         scale=alt.Scale(domain=lines, range=list(paint.values())),
-        legend=alt.Legend(title=None, symbolType="stroke", symbolOpacity=1) if named else None,
+        legend=alt.Legend(title=None, symbolType="stroke", symbolOpacity=1, labelLimit=320)
+        if named
+        else None,
     )
     data["front"] = strong is None or data["line"] == strong
     low, high = min(0.0, data["value"].min()), max(data["value"].max(), chance or 0.0)
