@@ -30,7 +30,7 @@ from interp.data.streams import BROKEN
 
 _MARK = "\N{SYMBOL FOR NULL}"
 BOMB = 1 << 28
-"""Bytes that a bomb of a quarter megabyte unpacks to."""
+"""Bytes that a bomb unpacks to, from a two-hundredth of them at most."""
 
 # As they stand in a JSON file: whatever is too large, too deep, of another kind, or a way out.
 HOSTILE = (
