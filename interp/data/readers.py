@@ -248,7 +248,7 @@ def _parquet(stream: Stream, reading: Reading) -> Iterator[Row]:
         for batch in table.iter_batches(batch_size=256, columns=wanted):
             for row in batch.to_pylist():
                 yield _from_row(row, reading, stream.name, names)
-    except pyarrow.ArrowException as error:
+    except (pyarrow.ArrowException, UnicodeDecodeError) as error:
         raise LoadError(f"{stream.name} is damaged or no Parquet: {error}") from error
 
 
