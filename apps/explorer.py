@@ -11,7 +11,7 @@ import streamlit as st
 from apps.drawing import draw_first, refuse
 from apps.first import first
 from apps.language import say
-from apps.state import choose_rest, choose_text, is_fresh
+from apps.state import choose_rest, choose_text, is_fresh, open_chosen
 from interp import InterpError
 
 # No page icon: the browser would fetch one from elsewhere, and the explorer works offline.
@@ -48,12 +48,15 @@ if stored is not None:
         draw_first(stored)
 # What follows imports torch, pandas and Altair. Python reads the imports here, when the browser
 # has already drawn the above.
+trouble = say("This model cannot be opened.")
 try:
     with st.sidebar:
-        choose_rest(name, what, text)
+        opened = open_chosen(name, what)
+        trouble = say("This text cannot be read.")
+        choose_rest(opened, text)
 except InterpError as error:
     with body:
-        refuse(say("This text cannot be read."), error)
+        refuse(trouble, error)
     st.stop()
 finally:
     waiting.empty()

@@ -153,13 +153,13 @@ def _new_text() -> None:
 # -- once torch may be imported
 
 
-def choose_rest(name: str, what: str, text: str) -> State:
-    """Opens the model, reads the text, and draws the other widgets of the sidebar.
+def open_chosen(name: str, what: str) -> Opened:
+    """Opens the model, at the training step that the sidebar offers for a run.
 
     Raises:
-        InterpError: the model cannot be opened, or cannot read the text.
+        InterpError: the model cannot be opened.
     """
-    from apps.reading import encode, open_model, open_run, read
+    from apps.reading import open_model, open_run
 
     with st.spinner(say("Opening the model")):
         run = open_run(what)
@@ -170,7 +170,17 @@ def choose_rest(name: str, what: str, text: str) -> State:
             )
         elif run is not None:
             step = run.steps[-1]
-        opened = open_model(name, what, step)
+        return open_model(name, what, step)
+
+
+def choose_rest(opened: Opened, text: str) -> State:
+    """Reads the text, and draws the other widgets of the sidebar.
+
+    Raises:
+        InterpError: the model cannot read the text.
+    """
+    from apps.reading import encode, read
+
     reading = read(opened.model, opened.weights, encode(opened.model, opened.weights, text))
     at, place, foil = _choose_prediction(reading)
     layers, heads = opened.heads

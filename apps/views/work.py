@@ -125,17 +125,16 @@ def _tokens(state: State, whole: Passage, found: pd.DataFrame) -> None:
 
 def _send(state: State, whole: Passage, position: int, rank: int) -> None:
     """The button that has Start explain a token; it reads the same tokens, or is not there."""
-    model, weights = state.opened.model, state.opened.weights
     if whole.source:
         # Start reads the source anew, and takes the likeliest tokens.
         same = state.reading.passage.ids[:position] == whole.ids[:position]
         text = st.session_state["text"]
     else:
-        text = text_of(model, whole.ids)
-        same = encode(model, weights, text).ids == whole.ids
+        text = text_of(state.opened.model, whole.ids)
+        same = _reads(state, text, whole.ids)
         if not same:
-            text = text_of(model, whole.ids[:position])
-            same = encode(model, weights, text).ids == whole.ids[:position]
+            text = text_of(state.opened.model, whole.ids[:position])
+            same = _reads(state, text, whole.ids[:position])
     if not same:
         st.info(say("Start would read other tokens than these, so it cannot explain this one."))
         return
@@ -147,6 +146,14 @@ def _send(state: State, whole: Passage, position: int, rank: int) -> None:
     )
     if rank > TOP:
         st.text(say("It is not among the likeliest; Start begins with the first of those."))
+
+
+def _reads(state: State, text: str, ids: tuple[int, ...]) -> bool:
+    """Whether a text is read as these tokens; another may not even fit."""
+    try:
+        return encode(state.opened.model, state.opened.weights, text).ids == ids
+    except InterpError:
+        return False
 
 
 def _matrix(state: State, whole: Passage, start: int) -> None:

@@ -12,7 +12,10 @@ from apps.language import translations
 from interp.figures.labels import visible
 from tests.figures.markup import read_html
 
-HOSTILE = "<img src=x onerror=alert(1)> ![](http://x) </script> **bold** [a](http://b) \u202eabc"
+HOSTILE = (
+    "<img onerror=a()> ![](http://x) </script> **b** [a](b) "
+    "\u202ea\u200b\x00\x1b[31m 👩\u200d👧 $x$ `c`"
+)
 TABLES = ("PAGES", "_KINDS")  # of names and texts that pages say
 PAGES = (
     *("start", "lens", "attribution", "attention", "intervene"),
@@ -215,7 +218,7 @@ def test_hostile_text_is_never_markdown(page: AppTest, name: str) -> None:
 
 
 def test_a_text_beyond_the_context_is_refused_in_plain_words(page: AppTest) -> None:
-    prompt(page, "![](http://x) " * 140)
+    prompt(page, "![](http://x) " * 7_000)
     assert not page.exception
     assert [error.value for error in page.error] == ["This text cannot be read."]
     assert any("256 at most" in text.value for text in page.text)
