@@ -182,7 +182,7 @@ def _members(
     if content_suffix(name) == ".zip":
         with zipfile.ZipFile(raw) as archive:
             for info in archive.infolist():
-                if info.is_dir() or not wanted(info.filename):
+                if not info.filename or info.is_dir() or not wanted(info.filename):
                     continue
                 if info.flag_bits & 1:
                     raise InputError(f"{name}/{info.filename} is locked with a password.")
