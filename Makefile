@@ -9,7 +9,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip -qq --no-input --disable-pip-version-check
 READY := $(VENV)/.ready
 
-.PHONY: help explore test bench build sbom setup clean
+.PHONY: help explore test bench docs build sbom setup clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -27,6 +27,16 @@ test: $(READY)  ## everything that CI runs: style, types, tests
 
 bench: $(READY)  ## speed beside the peers, as one table
 	$(PY) -m benchmarks.hooks
+
+# A notebook is run, for minutes, only if its page is missing or older than it is.
+NOTEBOOKS := $(patsubst notebooks/%.ipynb,build/notebooks/%.html,$(wildcard notebooks/*.ipynb))
+
+build/notebooks/%.html: notebooks/%.ipynb | $(READY)
+	$(PY) -m notebooks.pages $* --out build/notebooks
+
+docs: $(READY) $(NOTEBOOKS)  ## the documentation as a site, in build/site
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet
+	@echo 'open build/site/index.html, or with its search: $(PY) -m http.server -d build/site'
 
 build: $(READY)  ## a wheel and a source archive, in dist
 	$(PY) -m build --no-isolation
