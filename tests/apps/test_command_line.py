@@ -68,7 +68,7 @@ def test_the_examples_of_an_analysis_parse(name: str) -> None:
         probe.parser_of(name).parse_args(words[3:])
 
 
-PAGES = [*sorted(path.name for path in (ROOT / "docs").glob("*.md")), "README.md"]
+PAGES = [*sorted(path.name for path in (ROOT / "docs").glob("*.md")), "README.md", "README.zh.md"]
 
 
 @pytest.mark.parametrize("page", PAGES)
