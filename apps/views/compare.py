@@ -17,7 +17,7 @@ from interp.figures.labels import count, literal, number, quoted
 from interp.figures.strip import color_limit, strip_finding, token_strip_html
 
 _KINDS = {"text": "another text", "step": "another training step", "model": "another model"}
-_WIDTH = 320  # pixels of the axis of probabilities
+_WIDTH = 220  # pixels of the axis of probabilities
 _DEFAULT = "compared_from"  # model and text that the second text was proposed for
 
 

@@ -28,6 +28,8 @@ from interp.figures.reliability import reliability_chart
 from interp.figures.slices import slices_chart
 from probes.slices import by_length
 
+_WIDTH = 480  # pixels of a picture with its labels
+
 # Written for this page, so that it opens with something to see; a measurement needs more.
 _BUILT_IN = (
     ("a tender and funny film with a wonderful cast .", "pos"),
@@ -61,12 +63,13 @@ def show(state: State) -> None:
         refuse(say("This table cannot be read."), error)
         return
     _rows(scored, _title(scored, share))
-    left, right = st.columns(2, gap="large")
-    with left:
-        _slices(scored, share)
-    if share:
-        with right:
-            _calibration(state, scored)
+    # Side by side where the window is wide enough, one below the other where it is not.
+    with st.container(horizontal=True, gap="large"):
+        with st.container(width=_WIDTH):
+            _slices(scored, share)
+        if share:
+            with st.container(width=_WIDTH):
+                _calibration(state, scored)
 
 
 def _table(state: State) -> pd.DataFrame | None:

@@ -12,7 +12,7 @@ from apps.language import say
 from apps.state import State, current, move_to
 from interp.figures.lens import lens_chart
 
-_PER_LINE = 14  # positions side by side
+_PER_LINE = 10  # positions side by side: what a window of 1,200 pixels has room for
 
 
 def show(state: State) -> None:

@@ -14,7 +14,7 @@ _MOST = 500  # edges that are drawn, the largest
 _FIRST = 80  # of them are shown at most before the slider is moved
 _LEVEL, _LABEL = 84, 12  # pixels between levels; columns of token text below and on top
 _PLACE = (30, 64)  # pixels of a position, at least and at most
-_WIDTH = 980  # pixels that a picture fills if positions have room for it
+_WIDTH = 690  # pixels that a picture fills if positions have room for it
 
 
 def flow_chart(
