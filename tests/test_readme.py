@@ -26,6 +26,7 @@ def section(text: str, number: int) -> str:
     return re.split(r"^## ", text, flags=re.MULTILINE)[number]
 
 
+@pytest.mark.slow
 def test_the_example_runs(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
