@@ -26,7 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,7 +45,7 @@ PAGES = {"Start": "predictions", "Predict & lens": "lens", "Attention": "one_hea
 _BEGINNINGS = ("The old", "A small", "One cold", "The proud", "A hungry", "The last")
 _WHO = ("king", "dog", "queen", "fox", "sailor", "bear", "miller", "raven", "giant", "tailor")
 _DOES = ("ran to the", "was afraid of the", "looked at the", "wanted to eat the")
-_QUIET = ("--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-sandbox")
+QUIET = ("--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-sandbox")
 
 # What a window shows: its text, its choices, the tokens with their scores, sentences of charts.
 _SEEN = """() => ({
@@ -198,12 +198,13 @@ def resident(process: int) -> int:
 
 
 @contextmanager
-def server(log: Path) -> Iterator[tuple[str, int]]:
-    """A running explorer: its address, and its process."""
+def server(log: Path, models: Sequence[str] = ()) -> Iterator[tuple[str, int]]:
+    """A running explorer, given models besides the zoo: its address, and its process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "apps.cli", "explore", "--headless", "--port", str(port)]
+    command += models
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with (
         log.open("wb") as out,
@@ -229,7 +230,7 @@ async def soak(sessions: int, minutes: float, log: Path) -> Soak:
     with server(log) as (address, process):
         async with async_playwright() as driver:
             path = shutil.which("chromium") or driver.chromium.executable_path
-            browser = await driver.chromium.launch(executable_path=path, args=list(_QUIET))
+            browser = await driver.chromium.launch(executable_path=path, args=list(QUIET))
             until = time.monotonic() + 60 * minutes
             await asyncio.gather(
                 watch(process, until, found),
