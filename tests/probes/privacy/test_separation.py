@@ -122,9 +122,7 @@ def test_bad_scores_are_refused(scores: list[float], member: list[bool], match: 
         auroc(scores, member)
 
 
-def test_the_p_value_keeps_its_level_and_needs_both_chance_and_the_other_score() -> (
-    None
-):
+def test_the_p_value_keeps_its_level_and_needs_both_chance_and_the_other_score() -> None:
     random = np.random.default_rng(0)
     member = np.arange(80) % 2 == 0
     alarms = [
