@@ -25,6 +25,7 @@ from interp.tokenizer import Tokenizer
 from interp.train.loop import fit
 from interp.train.precision import fastest_dtype
 from interp.train.settings import Settings
+from interp.zoo import Side
 from interp.zoo.recipes.card import machine
 from interp.zoo.recipes.export import rounded, save_rounded
 from interp.zoo.recipes.samples import save_sample
@@ -116,7 +117,8 @@ def passages(book: Book) -> list[str]:
 def save_samples(out: Path, documents: Sequence[Book]) -> None:
     """Passages of novels that go with the model: of those held out, and some that it has read."""
     novels = [d for d in documents if d.collection == "standard_ebooks"]
-    for side, split in (("held_out", "held_out"), ("learnt", "train")):
+    sides: dict[Side, str] = {"held_out": "held_out", "learnt": "train"}
+    for side, split in sides.items():
         texts = [text for book in novels if book.split == split for text in passages(book)]
         save_sample(texts, out, side, PASSAGES)
 

@@ -152,8 +152,9 @@ def build(
 
 def save_samples(out: Path, data: Path, language: str) -> None:
     """Pairs that go with the model: of the test side, and some that it has learnt from."""
-    for side, split in (("held_out", "test"), ("learnt", "train")):
-        save_sample(read_set(f"tatoeba_{language}", data, split), out, side, SAMPLE)
+    name = f"tatoeba_{language}"
+    save_sample(read_set(name, data, "test"), out, "held_out", SAMPLE)
+    save_sample(read_set(name, data, "train"), out, "learnt", SAMPLE)
 
 
 def figures(model: HookedTransformer, data: Path, language: str) -> pd.DataFrame:
