@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from apps.audit.folder import read_object
 from apps.audit.report import FORMAT
 from interp import LoadError
+from interp.untrusted import read_json
 
 
 def read_earlier(folder: Path) -> dict[str, Any]:
@@ -16,7 +16,7 @@ def read_earlier(folder: Path) -> dict[str, Any]:
     Raises:
         LoadError: there is no audit, or not one of this format.
     """
-    values = read_object(folder / "audit.json")
+    values = read_json(folder / "audit.json")
     if values.get("format") != FORMAT:
         raise LoadError(f"{folder / 'audit.json'} is no audit of the format {FORMAT}.")
     try:

@@ -22,6 +22,7 @@ from apps.audit.recipe import Recipe, sha256_of
 from apps.audit.section import Finding, Level, Section
 from interp import ConfigError, LoadError
 from interp.atomic import writing
+from interp.untrusted import MALFORMED, read_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +52,7 @@ class AuditFolder:
             with writing(file) as out:
                 json.dump(dataclasses.asdict(recipe), out, indent=2)
             return cls(path)
-        differences = recipe.differences(read_object(file))
+        differences = recipe.differences(read_json(file))
         if differences:
             raise ConfigError(
                 f"{path} holds an audit that differs in {', '.join(differences)}. Name another "
@@ -93,7 +94,7 @@ class AuditFolder:
         path = self.section_file(part)
         if not path.is_file():
             return None
-        values = read_object(path)
+        values = read_json(path)
         try:
             tables = _of(values["tables"], str)
             for name, digest in tables.items():
@@ -102,26 +103,11 @@ class AuditFolder:
                     return None
             frames = {name: pd.read_parquet(self.table_file(part, name)) for name in tables}
             return _section(part, values, frames)
-        except (KeyError, TypeError, ValueError, OverflowError, OSError) as error:
+        except MALFORMED as error:
             raise LoadError(
                 f"{path} is no answer that an audit wrote: {error!r}. Delete it; its part will "
                 "be asked again."
             ) from error
-
-
-def read_object(path: Path) -> dict[str, Any]:
-    """A JSON object.
-
-    Raises:
-        LoadError: the file is missing or holds something else.
-    """
-    try:
-        values = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise LoadError(f"{path} cannot be read as JSON: {error}.") from error
-    if not isinstance(values, dict):
-        raise LoadError(f"{path} holds no JSON object.")
-    return values
 
 
 def _section(part: str, values: dict[str, Any], frames: dict[str, pd.DataFrame]) -> Section:
