@@ -21,6 +21,7 @@ EXTRAS = {
     "zstd": "text and data files that end in .zst",
     "datasets": "hf:NAME, data sets of the Hugging Face hub",
     "ray": "harvests on a cluster that runs Ray",
+    "docs": "the pages of the documentation, built as one site",
     "notebooks": "the notebooks, run and written as pages",
     "shap": "the shap library, to compare our Shapley values with",
 }
