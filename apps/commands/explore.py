@@ -6,9 +6,6 @@ the explorer; docs/installing.md says how it is hosted for others."""
 from __future__ import annotations
 
 import argparse
-import threading
-from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
 
 EXAMPLES = """\
@@ -31,22 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from streamlit.web import cli
 
-    # What the first page needs is imported while the server starts and the browser opens: a second
-    # of torch that nobody has to wait for.
-    threading.Thread(target=_warm_up, daemon=True).start()
+    # torch is not imported beside the server's start: it would take the interpreter from the server
+    # and hold back the stored first picture by more than a second.
     command = ["run", str(Path(__file__).parents[1] / "explorer.py")]
     command += ["--server.port", str(options.port)]
     command += ["--server.headless", str(options.headless).lower()]
     command += ["--server.fileWatcherType", "none"]  # who edits pages runs `streamlit run` on them
     cli.main([*command, "--", *options.models], standalone_mode=False)
     return 0
-
-
-def _warm_up() -> None:
-    # Whatever goes wrong here goes wrong again, and is said, where the page imports it.
-    with suppress(Exception):
-        for name in (
-            *("torch", "pandas", "altair", "interp.explain", "interp.figures.lens"),
-            *("probes.subjects", "apps.results"),
-        ):
-            import_module(name)
