@@ -8,11 +8,13 @@ Markdown.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Literal
 
 import streamlit as st
 
+from apps.drawn import drawn
 from apps.language import say
 from interp.figures.labels import literal, percent, quoted, visible
 from interp.figures.strip import strip_finding, token_strip_html
@@ -61,7 +63,7 @@ def draw_first(stored: First) -> None:
 
 
 def chart(
-    figure: Figure,
+    figure: partial[Figure],
     name: str,
     *recipe: object,
     width: Literal["content", "stretch"] = "content",
@@ -70,10 +72,12 @@ def chart(
     """A chart, the sentence that it states, and its table, once opened.
 
     Args:
+        figure: a function of `interp.figures` with its arguments.
         name: of the chart on its page.
-        recipe: what it shows; a selection does not outlive it.
+        recipe: what it is about; a selection does not outlive it.
         pick: name of the chart's selection, and what a click on a mark does.
     """
+    made = drawn(figure)
     key = f"{name}-{sha256(repr(recipe).encode()).hexdigest()[:12]}"
     picking: dict[str, Any] = {}
     if pick is not None:
@@ -85,8 +89,10 @@ def chart(
 
         picking = {"on_select": on_select}
     with st.container(key=name):
-        st.altair_chart(figure.chart, theme=None, width=width, alt=figure.alt, key=key, **picking)
-    words_and_table(figure.alt, figure.frame, f"{name}_table")
+        st.vega_lite_chart(
+            made.vega_lite(), theme=None, width=width, alt=made.alt, key=key, **picking
+        )
+    words_and_table(made.alt, made.frame, f"{name}_table")
 
 
 def words_and_table(finding: str, frame: pd.DataFrame, key: str) -> None:

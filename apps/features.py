@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,14 +74,14 @@ def _show(state: State, at: int, folder: str) -> None:
     with left:
         st.header(say("Which are active here"))
         if first:
-            figure = strongest_chart(here, scheme=scheme(), chosen=latent, what="feature")
+            figure = partial(strongest_chart, here, scheme=scheme(), chosen=latent, what="feature")
             chart(figure, "active", *recipe, state.passage, at, pick=("neuron", pick))
         else:
             st.text(say("None: the dictionary has nothing to say of this token."))
     with right:
         st.header(say("What it writes to the vocabulary"))
         if len(card.writes):
-            chart(writes_chart(card.writes, scheme=scheme()), "feature_writes")
+            chart(partial(writes_chart, card.writes, scheme=scheme()), "feature_writes")
         else:
             st.text(say("It does not write to the stream directly."))
     st.header(say("Where it is strongest"))

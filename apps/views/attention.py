@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -44,12 +45,18 @@ def show(state: State) -> None:
     # Side by side where the window is wide enough, one below the other where it is not.
     with st.container(horizontal=True, gap="medium"):
         with st.container(width=_GRID + 70):
-            grid = attention_grid(frame, scheme=scheme(), hide_first=hide, width=_GRID)
+            grid = partial(attention_grid, frame, scheme=scheme(), hide_first=hide, width=_GRID)
             chart(grid, "heads", state.reading.passage, kind, pick=("head", pick))
         with st.container(width=_HEAD + 140):
             chosen = frame[(frame["layer"] == state.layer) & (frame["head"] == state.head)]
-            large = attention_head(
-                chosen, queries, key_tokens=keys, scheme=scheme(), hide_first=hide, width=_HEAD
+            large = partial(
+                attention_head,
+                chosen,
+                queries,
+                key_tokens=keys,
+                scheme=scheme(),
+                hide_first=hide,
+                width=_HEAD,
             )
             chart(large, "one_head")
 

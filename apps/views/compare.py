@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from apps.catalog import names, other_text, places
@@ -48,7 +50,7 @@ def show(state: State) -> None:
     with left:
         st.header(say("What each says"))
         st.text(say("Open dots: the first. Filled dots: the second."))
-        chart(change_chart(frame, scheme=scheme(), width=_WIDTH), "changes")
+        chart(partial(change_chart, frame, scheme=scheme(), width=_WIDTH), "changes")
     with right:
         st.header(say("Why each says it"))
         _reasons(state, one, other)

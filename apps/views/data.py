@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -177,7 +178,9 @@ def _slices(scored: pd.DataFrame, share: bool) -> None:
     names = list(known["slice"]) if "slice" in known else by_length(list(known["text"]))
     found = sliced(known["score"].to_numpy(float), names, share)
     whole, title = float(known["score"].mean()), _title(scored, share)
-    figure = slices_chart(found, scheme(), title=title, whole=whole, share="predicted" in scored)
+    figure = partial(
+        slices_chart, found, scheme(), title=title, whole=whole, share="predicted" in scored
+    )
     chart(figure, "slices", title, whole)
 
 
@@ -193,7 +196,8 @@ def _calibration(state: State, scored: pd.DataFrame) -> None:
         told = percent(one.value) if one.metric == "ece" else number(one.value)
         st.text(f"{one.metric}: {told}, n = {one.n}")
     bins = max(1, min(10, len(true) // 10))
-    chart(reliability_chart(reliability(found, true, bins=bins), scheme=scheme()), "reliability")
+    table = reliability(found, true, bins=bins)
+    chart(partial(reliability_chart, table, scheme=scheme()), "reliability")
 
 
 show(current())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from apps.drawing import chart, refuse, scheme
@@ -45,7 +47,7 @@ def show(state: State) -> None:
             "Orange raises, blue and dashed lowers; the slider below the picture hides small steps."
         )
     )
-    chart(flow_chart(nodes, found.edges, state.token, scheme=scheme()), "flow")
+    chart(partial(flow_chart, nodes, found.edges, state.token, scheme=scheme()), "flow")
 
 
 show(current())

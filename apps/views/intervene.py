@@ -3,6 +3,8 @@ off, or steer the model along a direction between two sets of texts."""
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from apps.drawing import chart, refuse, scheme
@@ -87,7 +89,7 @@ def _change(state: State) -> None:
             f"{number(found.corrupted)} on the second. {found.forwards} forwards."
         )
     )
-    chart(patch_chart(found.to_frame(), scheme=scheme()), "patches")
+    chart(partial(patch_chart, found.to_frame(), scheme=scheme()), "patches")
 
 
 def _replaced(
@@ -116,7 +118,7 @@ def _off(state: State) -> None:
             opened, opened.weights, state.passage, state.layer, state.head, goal(state)
         )
     st.text(f"{say('Layer')} {state.layer}, {say('head')} {state.head}")
-    chart(change_chart(found, scheme=scheme()), "without_head")
+    chart(partial(change_chart, found, scheme=scheme()), "without_head")
 
 
 def _steer(state: State) -> None:
@@ -153,7 +155,7 @@ def _steer(state: State) -> None:
     except InterpError as error:
         refuse(say("The model cannot be steered this way."), error)
         return
-    chart(steering_chart(found, scheme=scheme()), "steering")
+    chart(partial(steering_chart, found, scheme=scheme()), "steering")
     if not opened.model.cfg.has_vocabulary_head or opened.model.cfg.shape == "encoder":
         return
     strength = st.slider(say("How much"), -8.0, 8.0, 2.0, 0.5, key="strength", bind="query-params")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -31,7 +32,7 @@ def show(state: State) -> None:
     def pick(point: Mapping[str, Any]) -> None:
         move_to(int(point["position"]))
 
-    figure = lens_chart(lens, scheme=scheme(), per_line=_PER_LINE, chosen=state.at)
+    figure = partial(lens_chart, lens, scheme=scheme(), per_line=_PER_LINE, chosen=state.at)
     chart(figure, "lens", state.reading.passage, pick=("cell", pick))
 
 

@@ -4,6 +4,7 @@ responds to."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -64,7 +65,7 @@ def _neurons(state: State, at: int) -> None:
     left, right = st.columns(2, gap="large")
     with left:
         st.header(say("Which are strongest here"))
-        figure = strongest_chart(found, scheme=scheme(), chosen=neuron)
+        figure = partial(strongest_chart, found, scheme=scheme(), chosen=neuron)
         chart(figure, "strongest", state.passage, layer, at, pick=("neuron", pick))
     with right:
         st.header(say("What it writes to the vocabulary"))
@@ -100,7 +101,7 @@ def _writes(state: State, neuron: int) -> None:
     except InterpError as error:
         refuse(say("What it writes cannot be read off the weights."), error)
         return
-    chart(writes_chart(found, scheme=scheme()), "writes")
+    chart(partial(writes_chart, found, scheme=scheme()), "writes")
 
 
 def _contexts(state: State, neuron: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -46,7 +47,8 @@ def _prediction(state: State) -> None:
     else:
         st.header(say("What comes next"))
     guesses = state.guesses
-    figure = prediction_chart(
+    figure = partial(
+        prediction_chart,
         guesses[["token", "probability", "logit"]],
         scheme=scheme(),
         chosen=state.place,

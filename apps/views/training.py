@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -51,7 +52,7 @@ def show(state: State) -> None:
     with left:
         st.header(say("The loss"))
         if len(run.log):
-            figure = loss_chart(run.log, run.steps, scheme(), chosen=step)
+            figure = partial(loss_chart, run.log, run.steps, scheme(), chosen=step)
             chart(figure, "loss", step, width="stretch", pick=("step", _move))
         else:
             st.info(say("This run has kept no log of its loss."))
@@ -90,7 +91,8 @@ def _heads(state: State, run: Run, step: int) -> None:
         layer, head = str(point["line"]).removeprefix("head ").split(".")
         st.session_state["layer"], st.session_state["head"] = int(layer), int(head)
 
-    figure = step_lines(
+    figure = partial(
+        step_lines,
         shown.assign(line=names),
         f"score for {metric}",
         scheme(),
@@ -135,7 +137,7 @@ def _lens(state: State, run: Run, step: int) -> None:
         for layer in shown["layer"]
     ]
     title = f"{_KINDS[metric]} of the logit lens"
-    figure = step_lines(shown.assign(line=names), title, scheme(), chosen=step)
+    figure = partial(step_lines, shown.assign(line=names), title, scheme(), chosen=step)
     chart(figure, "lens_course", metric, step, width="stretch", pick=("step", _move))
     st.text(say("The mean over the tokens of the text in the sidebar."))
 
