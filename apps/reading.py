@@ -108,14 +108,9 @@ def open_run(what: str) -> Run | None:
 @st.cache_resource(max_entries=3, show_spinner=False)
 def open_model(name: str, what: str, step: int | None) -> Opened:
     """A model, or a checkpoint of a run, opened once for all sessions."""
-    import torch
-
     import interp
     from interp.model.fingerprint import weights_hash
 
-    # Passes of a small model over a few tokens are too short to share. On a busy machine, threads
-    # that waited for one another made integrated gradients eight times slower.
-    torch.set_num_threads(1)
     run = None if step is None else open_run(what)
     model = interp.load(what) if run is None or step is None else run.load(step)
     return Opened(name, model, weights_hash(model))

@@ -159,9 +159,12 @@ def open_chosen(name: str, what: str) -> Opened:
     Raises:
         InterpError: the model cannot be opened.
     """
-    from apps.reading import open_model, open_run
+    from apps.process import prepare
 
     with st.spinner(say("Opening the model")):
+        prepare()
+        from apps.reading import open_model, open_run
+
         run = open_run(what)
         step = None
         if run is not None and len(run) > 1:
