@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from types import UnionType
@@ -37,6 +38,9 @@ MALFORMED = (
 """What taking values apart raises where they are not what they should be: missing, of another kind,
 out of range, nested too deeply, or not there to be read."""
 
+_LONGEST_TOML = 20_000
+"""Characters. A key with a point after every letter takes the parser the square of its length."""
+
 
 def read_text(path: Path) -> str:
     """The text of a file in UTF-8.
@@ -67,6 +71,23 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise LoadError(f"{path} holds no JSON object.")
     return values
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The table in a TOML file.
+
+    Raises:
+        LoadError: there is no such file, or it holds something else.
+    """
+    text = read_text(path)
+    if len(text) > _LONGEST_TOML:
+        raise LoadError(
+            f"{path} is too long to have been written by hand: {len(text):,} characters."
+        )
+    try:
+        return tomllib.loads(text)
+    except MALFORMED as error:
+        raise LoadError(f"{path} is not readable as TOML: {error}.") from error
 
 
 def read_tensors(path: Path, device: str = "cpu") -> tuple[dict[str, Tensor], dict[str, str]]:

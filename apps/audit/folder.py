@@ -90,6 +90,7 @@ class AuditFolder:
             LoadError: the file is damaged.
         """
         import pandas as pd
+        import pyarrow as pa
 
         path = self.section_file(part)
         if not path.is_file():
@@ -103,7 +104,7 @@ class AuditFolder:
                     return None
             frames = {name: pd.read_parquet(self.table_file(part, name)) for name in tables}
             return _section(part, values, frames)
-        except MALFORMED as error:
+        except (*MALFORMED, pa.ArrowException) as error:
             raise LoadError(
                 f"{path} is no answer that an audit wrote: {error!r}. Delete it; its part will "
                 "be asked again."

@@ -12,7 +12,6 @@ allow = ["privacy.personal_data"]   # known and accepted: not counted
 from __future__ import annotations
 
 import difflib
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +22,7 @@ from apps.audit.report import Report, part_of
 from apps.audit.section import Level
 from interp import InputError
 from interp.figures.labels import number
+from interp.untrusted import fits, read_toml, shown
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,10 @@ class Thresholds:
         """The thresholds of a TOML file.
 
         Raises:
-            InputError: it cannot be read, or something in it means nothing here.
+            LoadError: it cannot be read.
+            InputError: something in it means nothing here.
         """
-        try:
-            values = tomllib.loads(path.read_text("utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise InputError(f"{path} cannot be read as TOML: {error}.") from error
+        values = read_toml(path)
         _known(values, ("measures", "findings"), f"{path} has a table")
         measures = _table(values, "measures", path)
         findings = _table(values, "findings", path)
@@ -60,7 +58,9 @@ class Thresholds:
         _known([key.partition(".")[0] for key in allow], PARTS, f"{path}, allow, names the part")
         for level, most in findings.items():
             if not isinstance(most, int) or isinstance(most, bool) or most < 0:
-                raise InputError(f"{path}, [findings]: {level} is {most!r}, not a number of them.")
+                raise InputError(
+                    f"{path}, [findings]: {level} is {shown(most)}, not a number of them."
+                )
         bounds = {name: _bounds(name, given, path) for name, given in measures.items()}
         most = {level: findings[level] for level in get_args(Level) if level in findings}
         return cls(bounds, most, frozenset(allow))
@@ -99,9 +99,7 @@ def _table(values: dict[str, Any], name: str, path: Path) -> dict[str, Any]:
 
 def _bounds(name: str, given: Any, path: Path) -> tuple[float | None, float | None]:
     right = isinstance(given, dict) and given and given.keys() <= {"min", "max"}
-    if not right or not all(
-        isinstance(bound, int | float) and not isinstance(bound, bool) for bound in given.values()
-    ):
+    if not right or not all(fits(bound, float) for bound in given.values()):
         raise InputError(
             f'{path}: write "{name}" = {{ min = 0.5 }}, with min, max or both, all of them numbers.'
         )
@@ -123,7 +121,7 @@ def _absent(name: str, report: Report) -> str:
 def _known(names: Iterable[str], known: Iterable[str], what: str) -> None:
     for name in names:
         if name not in known:
-            raise InputError(f"{what} {name!r}{_nearest(name, known)}.")
+            raise InputError(f"{what} {shown(name)}{_nearest(name, known)}.")
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

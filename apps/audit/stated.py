@@ -8,13 +8,13 @@ from __future__ import annotations
 import csv
 import json
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interp.errors import InputError
+from interp.untrusted import read_toml, shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,11 +42,12 @@ _HEADINGS: Mapping[str, re.Pattern[str]] = {
     }.items()
 }
 _LARGEST = 2**20  # characters of a card
+_LONGEST_FRONT = 2**16  # of what stands before it
 _QUOTED = 1500  # of a section
 _NOTHING = re.compile(r"\[?more information needed\]?|^n/?a$|^tbd$|^todo$", re.IGNORECASE)
-_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _WRAP = re.compile(r"(?<!\n)\n[ \t]*(?![\s\-*|>#\d`])")  # a line that only ends at a margin
-_LICENCE = re.compile(r"[^.\n]*\blicen[cs]ed?\b[^.\n]*\.?", re.IGNORECASE)
+_SENTENCE = re.compile(r"[^.\n]+\.?")
+_LICENCE = re.compile(r"\blicen[cs]ed?\b", re.IGNORECASE)
 _FIGURE = ("metric", "value", "ci_low", "ci_high", "n")
 
 
@@ -111,8 +112,9 @@ class Stated:
         if value:
             found.append(Statement(_cut(value), f"card, field “{fields[topic]}”"))
         if topic == "licence" and not found:
-            said = (match for text in self.sections.values() for match in _LICENCE.finditer(text))
-            found += [Statement(_cut(m[0].strip()), "card, a sentence") for m in said][-1:]
+            said = [one for text in self.sections.values() for one in _SENTENCE.findall(text)]
+            named = [one.strip() for one in said if _LICENCE.search(one)]
+            found += [Statement(_cut(one), "card, a sentence") for one in named[-1:]]
         return found
 
     def frame(self) -> pd.DataFrame:
@@ -129,15 +131,15 @@ def read_purpose(path: Path) -> dict[str, str]:
     """What a user says that a model is for, from a TOML file with texts named as in `TOPICS`.
 
     Raises:
-        InputError: no such file, or it says something else.
+        LoadError: no such file, or it is no TOML.
+        InputError: it says something else.
     """
-    try:
-        values = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as TOML: {error}.") from error
+    values = read_toml(path)
     wrong = [name for name, text in values.items() if name not in TOPICS or type(text) is not str]
     if wrong:
-        raise InputError(f"{path} has {wrong[0]!r}; a purpose has texts named {', '.join(TOPICS)}.")
+        raise InputError(
+            f"{path} has {shown(wrong[0])}; a purpose has texts named {', '.join(TOPICS)}."
+        )
     return {name: text.strip() for name, text in values.items() if text.strip()}
 
 
@@ -171,15 +173,15 @@ def _card(path: Path | None) -> tuple[str, dict[str, str], dict[str, Any]]:
     if text.startswith("---\n") and "\n---\n" in text:
         head, _, text = text[4:].partition("\n---\n")
         front = _yaml(head)
-    heading, sections, fenced = "", {"": ""}, False
-    for line in _COMMENT.sub("", text).split("\n"):
+    heading, found, fenced = "", {"": list[str]()}, False
+    for line in _without_comments(text).split("\n"):
         fenced ^= line.lstrip().startswith("```")
         if not fenced and (match := re.match(r"#{1,6} +(.*)", line)):
             heading = match[1].strip().strip("#").strip() or heading
-            sections.setdefault(heading, "")
+            found.setdefault(heading, [])
         else:
-            sections[heading] += f"{line}\n"
-    sections = {name: _kept(body) for name, body in sections.items()}
+            found[heading].append(line)
+    sections = {name: _kept(lines) for name, lines in found.items()}
     paragraphs = (
         part.strip() for body in sections.values() for part in body.split("\n\n") if part.strip()
     )
@@ -187,15 +189,26 @@ def _card(path: Path | None) -> tuple[str, dict[str, str], dict[str, Any]]:
     return lead, sections, front
 
 
-def _kept(body: str) -> str:
+def _without_comments(text: str) -> str:
+    """A search by `<!--.*?-->` takes the square of the length where comments do not end."""
+    kept, at = [], 0
+    while (start := text.find("<!--", at)) >= 0 and (end := text.find("-->", start + 4)) >= 0:
+        kept.append(text[at:start])
+        at = end + len("-->")
+    return "".join(kept) + text[at:]
+
+
+def _kept(lines: list[str]) -> str:
     """A section without lines that hold a place for what nobody has written."""
-    lines = [line for line in body.split("\n") if not _NOTHING.search(line.strip())]
-    return _WRAP.sub(" ", "\n".join(lines)).strip()
+    said = [line for line in lines if not _NOTHING.search(line.strip())]
+    return _WRAP.sub(" ", "\n".join(said)).strip()
 
 
 def _yaml(text: str) -> dict[str, Any]:
     import yaml
 
+    if len(text) > _LONGEST_FRONT:  # a second's work
+        return {}
     try:
         values = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError, ValueError):
@@ -271,7 +284,10 @@ def _of_front(front: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _of_table(path: Path | None) -> Iterator[dict[str, Any]]:
     """`evaluation.csv`, as fine-tuning writes it."""
-    rows = [dict(row) for row in csv.DictReader(_text(path).splitlines())]
+    try:
+        rows = [dict(row) for row in csv.DictReader(_text(path).splitlines())]
+    except csv.Error:
+        return
     if all("metric" in row and "value" in row for row in rows):
         yield from _of_rows(rows, "evaluation.csv")
 

@@ -87,6 +87,13 @@ TEXTS = (
     ),
     *("a" * 70_000, '"' + "\n" * 1_000, "=cmd|' /C calc'!A0", "<script>", "\x85", "\x0b", "٣"),
 )
+# As they stand in a TOML file, besides those of JSON.
+_TOML_VALUES = (
+    *("nan", "-inf", "0x" + "f" * 4_000, "1" * 4_000, "1979-05-27T07:32:00Z", "07:32:00", "1_0"),
+    *("{ min = nan }", "{ max = inf }", "{ min = 1e999 }", "{ max = " + "9" * 4_000 + " }"),
+    *("{ min = true }", "{ }", "[1, [2]]", "{ a = " * 3_000 + "1" + " }" * 3_000, "'''", '"""'),
+)
+_TOML_KEYS = ("a." * 30_000 + "a", '""', '"\\u202e"', "a b", "[[x]]\na", "[measures]\nb", "é", "-")
 _BYTES = (
     *(b"\xff", b"\x80\x80", b"\xed\xa0\x80", b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf", b"\0" * 64),
     *(b"\xf5\xff\xff\xff", b"\xc0\xaf", b"PK\x03\x04", b"\x1f\x8b\x08", b"PAR1", b"\x80\x04\x95"),
@@ -144,6 +151,8 @@ def changed(name: str, data: bytes, others: list[bytes], draw: random.Random) ->
         return _safetensors(data, draw)
     if suffix in (".json", ".jsonl", ".ndjson"):
         return _json_lines(data, draw, whole=suffix == ".json")
+    if suffix == ".toml":
+        return _toml(data, draw)
     if suffix in (".csv", ".tsv", ".conllu", ".txt", ".md"):
         return _words(data, draw)
     return _raw(data, others, draw)
@@ -260,6 +269,24 @@ def _words(data: bytes, draw: random.Random) -> bytes:
         else:
             cells[cell] = draw.choice(TEXTS)
         lines[at] = split.join(cells)
+    return "\n".join(lines).encode("utf-8", "surrogatepass")
+
+
+def _toml(data: bytes, draw: random.Random) -> bytes:
+    """The same lines with other values or keys, some twice or gone."""
+    lines = data.decode("utf-8", "replace").split("\n")
+    for _ in range(draw.choice((1, 1, 2, 5))):
+        at = draw.randrange(len(lines))
+        key, _, value = lines[at].partition("=")
+        kind = draw.randrange(6)
+        if kind == 0:
+            lines[at:at] = [draw.choice(lines)]
+        elif kind == 1:
+            lines[at] = f"{draw.choice((*_TOML_KEYS, *TEXTS))} = {value}"
+        elif kind == 2:
+            lines[at] = draw.choice((*TEXTS, "[findings]", "[measures.x]", "[[findings]]"))
+        else:
+            lines[at] = f"{key} = {draw.choice((*HOSTILE, *_TOML_VALUES))}"
     return "\n".join(lines).encode("utf-8", "surrogatepass")
 
 

@@ -15,10 +15,10 @@ import sys
 import time
 from collections import Counter
 
-from tests.fuzz import files, models
+from tests.fuzz import audits, files, models
 from tests.fuzz.judge import FAULTS, judge
 
-READERS = files.READERS | models.READERS
+READERS = files.READERS | models.READERS | audits.READERS
 
 
 def main() -> int:

@@ -17,6 +17,9 @@ from tests.fuzz.judge import FAULTS, Reader, judge
 from tests.fuzz.mutate import BOMB, bomb, damage, fresh
 from tests.fuzz.run import READERS
 
+LENIENT = ("uploads", "card of a model")
+"""Readers to which what cannot be read is as good as not there."""
+
 
 @pytest.mark.parametrize("name", READERS)
 def test_a_reader_refuses_damage_or_reads_it(name: str) -> None:
@@ -27,7 +30,7 @@ def test_a_reader_refuses_damage_or_reads_it(name: str) -> None:
     assert not faults, "\n".join(
         f"{fault.number} {fault.outcome}: {fault.what}" for fault in faults
     )
-    assert any(verdict.outcome == "refused" for verdict in verdicts) or name == "uploads"
+    assert any(verdict.outcome == "refused" for verdict in verdicts) or name in LENIENT
 
 
 def make(folder: Path) -> None:

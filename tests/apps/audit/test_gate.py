@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from apps.audit.gate import Thresholds
-from interp import InputError
+from interp import InputError, LoadError
 from tests.apps.audit.made import several
 
 
@@ -55,7 +55,6 @@ def test_every_finding_beyond_the_number_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("toml", "said"),
     [
-        ("[measures", "cannot be read as TOML"),
         ("measures = 1", "no table"),
         ("[measure]", "near it are measures"),
         ('[measures]\n"performance.acuracy" = { min = 1 }', "near it are performance.accuracy"),
@@ -75,6 +74,15 @@ def test_what_means_nothing_is_refused(tmp_path: Path, toml: str, said: str) -> 
         broken(tmp_path, toml)
 
 
-def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be read"):
+@pytest.mark.parametrize("bound", ["nan", "inf", "-inf", "1" + "0" * 400])
+def test_a_bound_that_nothing_can_break_is_refused(tmp_path: Path, bound: str) -> None:
+    with pytest.raises(InputError, match="all of them numbers"):
+        broken(tmp_path, f'[measures]\n"performance.accuracy" = {{ min = {bound} }}')
+
+
+def test_a_file_that_is_not_there_or_no_toml_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(LoadError, match=r"no none\.toml"):
         Thresholds.read(tmp_path / "none.toml")
+    for text in ("[measures", "a = " + "[" * 5_000, "a." * 20_000 + "a = 1"):
+        with pytest.raises(LoadError, match=r"\.toml"):
+            broken(tmp_path, text)

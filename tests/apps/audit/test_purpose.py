@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
 from apps.audit.parts.purpose import part
 from apps.audit.stated import TOPICS, Stated, read_purpose
-from interp.errors import InputError
+from interp.errors import InputError, LoadError
 from interp.zoo import ZOO, zoo_folder
 from tests.apps.audit.subjects import card, subject
 
@@ -88,9 +89,13 @@ def test_the_user_may_say_what_it_is_for(tmp_path: Path) -> None:
     table = part(subject("lm", purpose=purpose)).tables["statements"]
     (row,) = table[table["topic"] == "users"].itertuples()
     assert (row.stated, row.by) == ("nurses", "user")
-    for wrong in ('colour = "red"', "users = 3", "users = ["):
+    for wrong in ('colour = "red"', "users = 3"):
         path.write_text(wrong)
         with pytest.raises(InputError, match="purpose"):
+            read_purpose(path)
+    for wrong in ("users = [", "users = " + "[" * 5_000):
+        path.write_text(wrong)
+        with pytest.raises(LoadError, match="purpose"):
             read_purpose(path)
 
 
@@ -120,3 +125,16 @@ def test_hostile_files_say_nothing_and_do_no_harm(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_bytes(b"\xff\xfe\x00# x\n" * 1000)
     (tmp_path / "training.json").write_text("[" * 100_000)
     assert Stated.read(tmp_path).figures[0]["source"] == "evaluation.csv"
+
+
+@pytest.mark.parametrize("piece", ["\n", "<!--", "a ", "#", "# a\n", "[", "licensed"])
+def test_a_card_is_read_in_the_time_of_its_length(tmp_path: Path, piece: str) -> None:
+    (tmp_path / "README.md").write_text("---\n" + piece * 200_000 + "\n---\n" + piece * 200_000)
+    began = time.process_time()
+    Stated.read(tmp_path).about("licence")
+    assert time.process_time() - began < 5
+
+
+def test_a_table_of_figures_with_a_huge_cell_is_as_good_as_none(tmp_path: Path) -> None:
+    (tmp_path / "evaluation.csv").write_text("metric,value\nloss," + "1" * 200_000 + "\n")
+    assert Stated.read(tmp_path).figures == ()
