@@ -192,9 +192,17 @@ def _calibration(state: State, scored: pd.DataFrame) -> None:
     opened = state.opened
     found = probabilities(opened, opened.weights, tuple(scored["text"]))
     true = np.array([classes.index(label) for label in scored["label"]])
-    for one in calibration(found, true):
-        told = percent(one.value) if one.metric == "ece" else number(one.value)
-        st.text(f"{one.metric}: {told}, n = {one.n}")
+    error, brier = calibration(found, true)
+    gap, loss, n = percent(error.value), number(brier.value), error.n
+    st.text(
+        say(
+            "Its confidence misses its share of right answers by {gap} on average over {n} "
+            "examples (expected calibration error). Brier score: {loss}; 0 is best, 2 worst.",
+            gap=gap,
+            n=n,
+            loss=loss,
+        )
+    )
     bins = max(1, min(10, len(true) // 10))
     table = reliability(found, true, bins=bins)
     chart(partial(reliability_chart, table, scheme=scheme()), "reliability")
