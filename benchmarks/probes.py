@@ -34,8 +34,8 @@ from interp.activations import encode, gather
 from interp.data.registry import MIRROR
 from probes.controls import control_labels
 from probes.labelled import treebank_parts
+from probes.reading import stream
 from probes.solvers.logistic import LogisticFit, Problems, fit_logistic
-from probes.study import stream
 from probes.subjects import subjects
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"

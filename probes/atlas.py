@@ -27,6 +27,7 @@ from interp.model.hook_points import NamesFilter
 from interp.model.protocol import LanguageModel
 from probes.frames import tidy
 from probes.labelled import TASKS, Parts, Pooling, treebank_parts
+from probes.multiplicity import corrected
 from probes.script import Script
 from probes.solvers.families import family
 from probes.statistics import DRAWS
@@ -70,10 +71,12 @@ def atlas(
         `strength` is the penalty that was chosen. Metrics on `split` "test": `accuracy`,
         `balanced_accuracy`, `macro_f1`, `auroc`, `bits` (a word, saved against the class prior),
         `control_accuracy` (a row a `draw`), `selectivity`, `twin_accuracy` (a row a `draw`),
-        `gain_over_twin`, `gain_over_embedding` (with `p`, one-sided, corrected for the choice of
-        the layer), `best` (share of bootstrap draws in which the layer is the best), and without a
-        layer `majority`, `type_majority` and `left_out`; on "new types", `accuracy` on words that
-        the probe was not fitted to.
+        `gain_over_twin`, `gain_over_embedding`, `best` (share of bootstrap draws in which the layer
+        is the best), and without a layer `majority`, `type_majority` and `left_out`. On "new
+        types", `accuracy` on words that the probe was not fitted to, and on "new lemmas" on words
+        of which it was fitted to no form. One-sided, `p` says of `selectivity` that the task is no
+        easier than its control, and of `gain_over_embedding` that the layer is no better, corrected
+        for the choice of it; `p_holm` and `p_bh` are corrected over all layers of all models.
 
     Raises:
         InputError: no such task, treebank or probe; labels that do not fit their words; parts that
@@ -82,7 +85,7 @@ def atlas(
     """
     parts = data if isinstance(data, Parts) else parts_of(str(data), task, whole)
     study = Study(parts, family(probe), sites, pooling, controls, twins, draws)
-    return tidy(over(subjects(run, steps=steps), study), task=task)
+    return corrected(tidy(over(subjects(run, steps=steps), study), task=task))
 
 
 @functools.lru_cache(maxsize=2)
@@ -152,6 +155,7 @@ SCRIPT = Script(
         "  python -m probes.atlas --run stories --task feature:Number --probe mlp:64"
     ),
     measure=_measure,
+    together=corrected,
     chart=lambda frame, scheme: atlas_chart(frame, scheme=scheme),
     add_arguments=_add_arguments,
 )

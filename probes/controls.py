@@ -31,11 +31,24 @@ def control_labels(types: Sequence[str], shares: NDArray[np.float64], draw: int)
     return np.minimum(found, len(shares) - 1).astype(np.int64)
 
 
-def type_folds(types: Sequence[str], folds: int) -> Ints:
-    """Which fold each word's type is in, [word]: a probe that is fitted without a fold never saw
-    its words, so that it must know the class from elsewhere than the word itself."""
-    fold = {name: int(_uniform(f"fold {name}") * folds) for name in set(types)}
-    return np.array([fold[name] for name in types], np.int64)
+def held_out(
+    train: Sequence[str], test: Sequence[str], folds: int
+) -> list[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+    """Folds of names (of word types, or of lemmas), such that no name is on both sides of one: a
+    probe must know the class of a name that it never saw from elsewhere than the name.
+
+    A name's fold is a function of the name alone.
+
+    Args:
+        train, test: the name of each word that is fitted to and of each that is judged, [word].
+
+    Returns:
+        Of each fold that judges anything, which words are fitted to and which are judged; each
+        word of the test part is judged once.
+    """
+    fold = {name: int(_uniform(f"fold {name}") * folds) for name in {*train, *test}}
+    fitted, judged = (np.array([fold[name] for name in names], np.int64) for names in (train, test))
+    return [(fitted != f, judged == f) for f in np.unique(judged)]
 
 
 def majority(train: Sequence[str], words: int) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -40,6 +40,9 @@ class Labelled:
         spans: its characters, [row].
         labels: [row].
         types: what a control task gives one label to, [row]: the word, in lower case.
+        lemmas: of the words, in lower case, [row]; empty where they are not known.
+        partners: characters of the other end of each row, [row], where a label is one of an edge,
+            which ties two stretches of a text; empty where it is one of a stretch alone.
     """
 
     texts: tuple[str, ...]
@@ -48,6 +51,8 @@ class Labelled:
     spans: tuple[Span, ...]
     labels: tuple[str, ...]
     types: tuple[str, ...]
+    lemmas: tuple[str, ...] = ()
+    partners: tuple[Span, ...] = ()
 
     def __post_init__(self) -> None:
         n = len(self.text)
@@ -58,12 +63,28 @@ class Labelled:
                 f"There are {n} stretches, {len(self.spans)} spans, {len(self.labels)} labels and "
                 f"{len(self.types)} types; each stretch needs one."
             )
-        for row, (text, (start, stop)) in enumerate(zip(self.text, self.spans, strict=True)):
-            if not 0 <= text < len(self.texts) or not 0 <= start < stop <= len(self.texts[text]):
-                raise InputError(f"Stretch {row}, ({start}, {stop}) of text {text}, is not in it.")
+        if not {len(self.lemmas), len(self.partners)} <= {0, n}:
+            raise InputError(
+                f"There are {n} stretches, {len(self.lemmas)} lemmas and {len(self.partners)} "
+                "partners; each stretch needs one, or none has any."
+            )
+        for spans in (self.spans, self.partners or self.spans):
+            for row, (text, (start, stop)) in enumerate(zip(self.text, spans, strict=True)):
+                inside = 0 <= text < len(self.texts) and 0 <= start < stop <= len(self.texts[text])
+                if not inside:
+                    raise InputError(
+                        f"Stretch {row}, ({start}, {stop}) of text {text}, is not in it."
+                    )
 
     def __len__(self) -> int:
         return len(self.text)
+
+    @property
+    def ends(self) -> tuple[Labelled, ...]:
+        """The stretches, and where labels are of edges, their partners as stretches."""
+        if not self.partners:
+            return (self,)
+        return self, replace(self, spans=self.partners, partners=())
 
     @classmethod
     def words(
@@ -74,6 +95,8 @@ class Labelled:
         texts: Sequence[str] | None = None,
         spans: Sequence[Sequence[Span]] | None = None,
         documents: Sequence[str] | None = None,
+        lemmas: Sequence[Sequence[str]] | None = None,
+        heads: Sequence[Sequence[int]] | None = None,
     ) -> Labelled:
         """Words of sentences with a label each; None leaves a word out.
 
@@ -82,6 +105,9 @@ class Labelled:
             texts, spans: the sentences as written and where their words stand; by default the
                 words with spaces between them.
             documents: of each sentence; by default each is its own.
+            lemmas: of each word of each sentence.
+            heads: the place of each word's partner in its sentence, if labels are of edges; a word
+                whose partner is not in the sentence is left out.
 
         Raises:
             InputError: not one label for each word.
@@ -97,13 +123,16 @@ class Labelled:
         texts = [" ".join(said) for said in words] if texts is None else texts
         spans = [_spaced(said) for said in words] if spans is None else spans
         names = [f"text {_hash(text)}" for text in texts] if documents is None else documents
-        rows = [
-            (i, span, label, word.lower())
-            for i, sentence in enumerate(zip(words, labels, spans, strict=True))
-            for word, label, span in zip(*sentence, strict=True)
-            if label is not None
+        kept = [
+            (i, at, label)
+            for i, sentence in enumerate(labels)
+            for at, label in enumerate(sentence)
+            if label is not None and (heads is None or 0 <= heads[i][at] < len(sentence))
         ]
-        return cls._of_rows(texts, names, rows)
+        rows = [(i, spans[i][at], label, words[i][at].lower()) for i, at, label in kept]
+        said = () if lemmas is None else tuple(lemmas[i][at].lower() for i, at, _ in kept)
+        ends = () if heads is None else tuple(spans[i][heads[i][at]] for i, at, _ in kept)
+        return cls._of_rows(texts, names, rows, said, ends)
 
     @classmethod
     def tagged(cls, records: Sequence[Tagged]) -> Labelled:
@@ -157,12 +186,34 @@ class Labelled:
             labels = [_COLUMNS[task](s) for s in sentences]
         else:
             raise InputError(f"There is no task {task!r}; there are {', '.join(TASKS)}.")
+        return cls._of_sentences(sentences, labels)
+
+    @classmethod
+    def dependencies(cls, sentences: Sequence[Sentence]) -> Labelled:
+        """Words and their heads, with the relation between them, without its subtype (`nsubj` for
+        `nsubj:pass`); the root has no head, and is left out."""
+        labels = [[relation.partition(":")[0] for relation in s.deprels] for s in sentences]
+        return cls._of_sentences(sentences, labels, [s.heads for s in sentences])
+
+    @classmethod
+    def _of_sentences(
+        cls,
+        sentences: Sequence[Sentence],
+        labels: Sequence[Sequence[str | None]],
+        heads: Sequence[Sequence[int]] | None = None,
+    ) -> Labelled:
         return cls.words(
             [s.words for s in sentences],
             labels,
             texts=[s.text for s in sentences],
             spans=[s.spans for s in sentences],
             documents=[s.document for s in sentences],
+            # Where a treebank has no lemma, a word is its own.
+            lemmas=[
+                [w if lemma == "_" else lemma for w, lemma in zip(s.words, s.lemmas, strict=True)]
+                for s in sentences
+            ],
+            heads=heads,
         )
 
     @classmethod
@@ -171,24 +222,34 @@ class Labelled:
         texts: Sequence[str],
         documents: Sequence[str],
         rows: Sequence[tuple[int, Span, str, str]],
+        lemmas: tuple[str, ...] = (),
+        partners: tuple[Span, ...] = (),
     ) -> Labelled:
         if len(documents) != len(texts):
             raise InputError(f"There are {len(texts)} texts and {len(documents)} documents.")
         text, spans, labels, types = zip(*rows, strict=True) if rows else ((), (), (), ())
-        return cls(tuple(texts), tuple(documents), np.array(text, np.int64), spans, labels, types)
+        places = np.array(text, np.int64)
+        return cls(tuple(texts), tuple(documents), places, spans, labels, types, lemmas, partners)
 
     def only(self, texts: NDArray[np.bool_]) -> Labelled:
         """The texts for which a mask [text] is true."""
         number = np.cumsum(texts) - 1
-        kept = np.flatnonzero(texts[self.text])
-        return Labelled(
-            tuple(t for t, keep in zip(self.texts, texts, strict=True) if keep),
-            tuple(d for d, keep in zip(self.documents, texts, strict=True) if keep),
-            number[self.text[kept]],
-            tuple(self.spans[i] for i in kept),
-            tuple(self.labels[i] for i in kept),
-            tuple(self.types[i] for i in kept),
+        kept = self.where(texts[self.text])
+        return replace(
+            kept,
+            texts=tuple(t for t, keep in zip(self.texts, texts, strict=True) if keep),
+            documents=tuple(d for d, keep in zip(self.documents, texts, strict=True) if keep),
+            text=number[kept.text],
         )
+
+    def where(self, rows: NDArray[np.bool_]) -> Labelled:
+        """The rows for which a mask [row] is true, of all texts."""
+        kept = np.flatnonzero(rows)
+        names = ("spans", "labels", "types", "lemmas", "partners")
+        some = {
+            name: tuple(column[i] for i in kept) for name in names if (column := vars(self)[name])
+        }
+        return replace(self, text=self.text[kept], **some)
 
     def places(self, side: Side, pooling: Pooling = "last") -> tuple[Places, Ints]:
         """The tokens of each stretch, and which stretches have any [row]: not what a text was cut

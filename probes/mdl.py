@@ -26,9 +26,9 @@ from probes.atlas import parts_of
 from probes.controls import control_labels
 from probes.frames import tidy
 from probes.labelled import TASKS, Labelled
+from probes.reading import depth, stream
 from probes.script import Script
 from probes.solvers.mdl import FRACTIONS, online_code
-from probes.study import depth, stream
 from probes.subjects import over, subjects
 
 

@@ -37,6 +37,7 @@ class Script:
         summary: what it says, in a line.
         examples: command lines, one a line.
         measure: an open model and the options -> rows for `tidy`.
+        together: the rows about all models -> the same with what can only be said of all at once.
         whole: instead of `measure`, for what compares models: all of them and the options -> rows.
         chart: the frame and a colour scheme -> the picture.
         add_arguments: the options of its own.
@@ -46,6 +47,7 @@ class Script:
     summary: str
     examples: str
     measure: Callable[[Any, argparse.Namespace], pd.DataFrame] | None = None
+    together: Callable[[pd.DataFrame], pd.DataFrame] = tidy
     whole: Callable[[list[Subject], argparse.Namespace], pd.DataFrame] | None = None
     chart: Callable[[pd.DataFrame, Scheme], Figure] | None = None
     add_arguments: Callable[[argparse.ArgumentParser], None] = lambda parser: None
@@ -112,9 +114,10 @@ class Script:
                 continue
             parts.append(of_one(subject, model, lambda model: measure(model, options)))
             if options.out is not None:
-                known = parts[-1] if known is None else tidy(pd.concat([known, parts[-1]]))
+                rows = parts[-1:] if known is None else [known, parts[-1]]
+                known = self.together(tidy(pd.concat(rows, ignore_index=True)))
                 write(known, options.out, provenance)
-        return tidy(pd.concat(parts, ignore_index=True))
+        return self.together(tidy(pd.concat(parts, ignore_index=True)))
 
     def _known(self, path: Path | None, provenance: dict[str, Any]) -> pd.DataFrame | None:
         """What was measured before.

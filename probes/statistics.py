@@ -15,6 +15,8 @@ Floats = NDArray[np.float64]
 DRAWS = 2000
 """Bootstrap draws by default."""
 
+_FLIPS = 1000  # draws of signs that are in memory at once
+
 
 def cluster_means(values: ArrayLike, clusters: ArrayLike) -> tuple[Floats, Floats]:
     """Sums and counts by cluster: [unit, ...] -> [cluster, ...] and [cluster].
@@ -125,9 +127,14 @@ def best_of_many(
 
 
 def sign_flips(
-    differences: ArrayLike, clusters: ArrayLike, *, draws: int = DRAWS, seed: int = 0
+    differences: ArrayLike,
+    clusters: ArrayLike,
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
+    corrected: bool = True,
 ) -> Floats:
-    """One-sided p-values that a mean difference exceeds zero, corrected for all columns.
+    """One-sided p-values that a mean difference exceeds zero.
 
     Under the null hypothesis a cluster's differences are as likely as their negatives. The signs
     are flipped cluster by cluster, and each column is compared with the largest statistic over
@@ -135,18 +142,25 @@ def sign_flips(
 
     Args:
         differences: [unit, column].
+        corrected: for the choice among the columns; otherwise each is compared with itself, to be
+            corrected over a larger family (`holm`, `benjamini_hochberg`).
 
     Returns:
-        [column].
+        [column]; none is below 1 / (draws + 1).
     """
     sums, _ = cluster_means(differences, clusters)
     scale = np.sqrt((sums**2).sum(0))
     scale[scale == 0] = np.inf  # a column without any difference has no evidence in it
     observed = sums.sum(0) / scale
     generator = np.random.default_rng(seed)
-    signs = generator.choice((-1.0, 1.0), size=(draws, len(sums)))
-    largest = (signs @ sums / scale).max(-1)
-    p: Floats = (1 + (largest[:, None] >= observed - 1e-12).sum(0)) / (draws + 1)
+    reached = np.ones_like(observed)
+    for start in range(0, draws, _FLIPS):
+        size = min(_FLIPS, draws - start), len(sums)
+        found = generator.choice((-1.0, 1.0), size=size) @ sums / scale
+        if corrected:
+            found = found.max(-1, keepdims=True)
+        reached += (found >= observed - 1e-12).sum(0)
+    p: Floats = reached / (draws + 1)
     return p
 
 

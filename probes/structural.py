@@ -30,6 +30,7 @@ from interp.model.protocol import LanguageModel
 from interp.model.transformer import HookedTransformer
 from probes.frames import tidy
 from probes.labelled import Labelled
+from probes.reading import depth, stream
 from probes.script import Script
 from probes.solvers.structural import (
     Floats,
@@ -40,7 +41,6 @@ from probes.solvers.structural import (
     tree_distances,
 )
 from probes.statistics import cluster_bootstrap
-from probes.study import depth, stream
 from probes.subjects import over, subjects
 
 Trees = Sequence[Sentence]

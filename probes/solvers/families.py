@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -25,17 +25,19 @@ from probes.solvers.logistic import Problems, fit_logistic
 class Fitted(Protocol):
     """Probes that were fitted, one for each problem."""
 
-    def logits(self, rows: Tensor, problem: int) -> Tensor:
-        """Scores [row, class] of one problem for standardised rows [row, d] of its site."""
+    def logits(self, rows: Any, problem: int) -> Tensor:
+        """Scores [row, class] of one problem for standardised rows of its site: [row, d], or
+        `Spans`."""
         ...
 
 
 class Fit(Protocol):
-    """Fits one probe for each problem; arguments as for `fit_logistic`."""
+    """Fits one probe for each problem; arguments as for `fit_logistic`, with `Spans` in the place
+    of rows where the probe pools."""
 
     def __call__(
         self,
-        rows: Tensor,
+        rows: Any,
         labels: Tensor,
         problems: Problems,
         *,
@@ -50,10 +52,12 @@ class Family:
 
     Attributes:
         strengths: of the penalty, to choose from; one that means nothing where there is none.
+        pools: it is fitted to all tokens of a stretch (`Spans`), and weighs them by itself.
     """
 
     fit: Fit
     strengths: tuple[float, ...] = (1.0,)
+    pools: bool = False
 
 
 @dataclass(frozen=True)

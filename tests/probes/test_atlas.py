@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import false_discovery_control
 
 import interp
 from interp.errors import HookError, InputError
@@ -132,6 +134,55 @@ def test_an_analysis_is_called_by_the_name_of_its_module() -> None:
     assert "control_accuracy" not in set(same["metric"])
     with pytest.raises(AttributeError, match="nothing"):
         _ = probes.nothing
+
+
+def test_what_depends_on_the_lemma_alone_is_lost_with_the_lemma() -> None:
+    """Forms of a lemma share its class and nothing else: a probe that saw one form knows no other,
+    and knows none that it saw neither of. A corpus without lemmas has no such split."""
+    generator = np.random.default_rng(0)
+    words = [list(generator.choice(WORDS, 6)) for _ in range(120)]
+    labels = [[CLASS[word] for word in sentence] for sentence in words]
+    lemmas = [[str(WORDS.index(word) // 4) for word in sentence] for sentence in words]
+    frame = ask(Parts.by_document(Labelled.words(words, labels, lemmas=lemmas)), twins=0)
+    assert set(frame["split"]) == {"test", "new types", "new lemmas"}
+    # With a lemma goes its whole class, and a class without examples is never said.
+    assert by_layer(frame, "accuracy", "new lemmas") == [0.0] * 3
+    assert max(by_layer(frame, "accuracy", "new types")) > 0
+    assert "new lemmas" not in set(ask(corpus("word"), twins=0, controls=0)["split"])
+
+
+def test_p_values_are_corrected_over_all_layers_of_all_models() -> None:
+    models = [tiny(seed=seed, model_name=f"tiny {seed}") for seed in (3, 4)]
+    frame = atlas(models, "planted", corpus("before"), controls=2, twins=0, draws=50)
+    for metric, family in (("selectivity", 6), ("gain_over_embedding", 4)):
+        p = frame[frame["metric"] == metric].dropna(subset="p")
+        assert len(p) == family and set(p["run"]) == {"tiny 3", "tiny 4"}
+        np.testing.assert_allclose(p["p_bh"], false_discovery_control(p["p"]), rtol=1e-12)
+        ranked = p["p"].sort_values()
+        holm = (ranked * np.arange(family, 0, -1)).cummax().clip(upper=1.0)
+        np.testing.assert_allclose(p["p_holm"], holm.reindex(p.index), rtol=1e-12)
+    assert frame.loc[frame["p"].isna(), ["p_holm", "p_bh"]].isna().all(axis=None)
+
+
+def test_better_than_the_control_is_what_no_memory_solves() -> None:
+    """Where every word is a type of its own, no probe can remember the control task, so that it has
+    what guessing has; a task of words is better by far, one of nothing is not."""
+
+    def apart(parts: Parts) -> Parts:
+        sides = ("train", "dev", "test")
+        return replace(
+            parts,
+            **{
+                side: replace(part, types=tuple(f"{side} {i}" for i in range(len(part))))
+                for side in sides
+                if (part := getattr(parts, side))
+            },
+        )
+
+    for kind, better in (("word", True), ("nothing", False)):
+        frame = ask(apart(corpus(kind)), controls=2, twins=0)
+        p = frame.loc[frame["metric"] == "selectivity", ["p", "p_holm", "p_bh"]]
+        assert len(p) == 3 and ((p < 0.01) == better).all(axis=None)
 
 
 def test_the_chart_says_what_was_found() -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from probes.controls import control_labels, majority, type_folds, type_majority
+from probes.controls import control_labels, held_out, majority, type_majority
 from probes.scores import UNKNOWN, Judged, means
 
 N, CLASSES = 600, 4
@@ -83,11 +85,26 @@ def test_a_control_label_belongs_to_the_word_alone() -> None:
     np.testing.assert_allclose(np.bincount(many) / 20_000, shares, atol=0.015)
 
 
-def test_a_fold_holds_whole_types() -> None:
-    types = [f"w{i % 100}" for i in range(500)]
-    folds = type_folds(types, 5)
-    assert set(folds) == set(range(5))
-    assert all(len(set(folds[i::100].tolist())) == 1 for i in range(100))
+names = st.lists(st.sampled_from([f"w{i}" for i in range(12)]), min_size=1, max_size=30)
+
+
+@given(names, names)
+def test_no_name_is_on_both_sides_of_a_fold(train: list[str], test: list[str]) -> None:
+    judged = np.zeros(len(test), np.int64)
+    for fitted, mine in held_out(train, test, 5):
+        here = {name for name, inside in zip(test, mine, strict=True) if inside}
+        there = {name for name, inside in zip(train, fitted, strict=True) if inside}
+        assert here and not here & there
+        # What is not judged here is not lost to the fit, unless its fold is the same.
+        assert {n for n, inside in zip(test, mine, strict=True) if not inside} & {*train} <= there
+        judged += mine
+    assert (judged == 1).all()
+
+
+def test_folds_are_about_equally_large() -> None:
+    many = [f"w{i}" for i in range(5000)]
+    sizes = [mine.sum() for _, mine in held_out(many, many, 5)]
+    assert len(sizes) == 5 and min(sizes) > 850
 
 
 def test_guesses_from_the_word_alone() -> None:
