@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 import interp
 from interp.errors import ConfigError
 from interp.processes import World, join
+from tests.train.distributed import train
 from tests.train.runs import weights
 
 pytestmark = pytest.mark.skipif(
@@ -21,13 +23,12 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def train(kind: str, steps: int, folder: Path, processes: int = 2) -> None:
-    """Runs `tests.train.distributed` under torchrun, or as a plain process."""
-    command = [sys.executable]
-    if processes > 1:
-        command += ["-m", "torch.distributed.run", "--standalone"]
-        command += ["--nproc-per-node", str(processes)]
-    command += ["-m", "tests.train.distributed", kind, str(steps), str(folder)]
+def together(steps: int, *trainings: tuple[str, Path]) -> None:
+    """Two processes of torchrun make the trainings, one after the other."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node", "2", "-m", "tests.train.distributed", str(steps)]
+    for kind, folder in trainings:
+        command += [kind, str(folder)]
     done = subprocess.run(
         command,
         check=False,
@@ -46,33 +47,45 @@ def losses(folder: Path) -> list[float]:
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What one process makes of the eight steps."""
     folder = tmp_path_factory.mktemp("alone")
-    train("alone", 8, folder, processes=1)
+    train("alone", 8, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def resumed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Five steps and, by other processes, the other three; who made which is in the names."""
+    root = tmp_path_factory.mktemp("resumed")
+    folder = {name: root / name for name in ("ddp", "fsdp", "fsdp_then_alone", "alone_then_fsdp")}
+    together(5, ("ddp", folder["ddp"]), ("fsdp", folder["fsdp"]))
+    shutil.copytree(folder["fsdp"], folder["fsdp_then_alone"])
+    train("alone", 5, folder["alone_then_fsdp"])
+    assert {len(losses(path)) for path in folder.values()} == {5}
+    of_one = ("fsdp", folder["alone_then_fsdp"])
+    together(8, ("ddp", folder["ddp"]), ("fsdp", folder["fsdp"]), of_one)
+    train("alone", 8, folder["fsdp_then_alone"])
     return folder
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ddp", "fsdp"])
-def test_two_processes_train_what_one_does(kind: str, alone: Path, tmp_path: Path) -> None:
+def test_two_processes_train_what_one_does(
+    kind: str, alone: Path, resumed: dict[str, Path]
+) -> None:
     """Five rows, so that the processes have unequally many; and a break in between."""
-    train(kind, 5, tmp_path)
-    train(kind, 8, tmp_path)
-    assert losses(tmp_path) == pytest.approx(losses(alone), rel=1e-5)
-    pair = [weights(interp.load(folder / "model")) for folder in (alone, tmp_path)]
+    assert losses(resumed[kind]) == pytest.approx(losses(alone), rel=1e-5)
+    pair = [weights(interp.load(folder / "model")) for folder in (alone, resumed[kind])]
     for one, two in zip(*pair, strict=True):
         torch.testing.assert_close(two, one, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("first", "then"), [(("fsdp", 2), ("alone", 1)), (("alone", 1), ("fsdp", 2))]
-)
+@pytest.mark.parametrize("name", ["fsdp_then_alone", "alone_then_fsdp"])
 def test_a_run_goes_on_with_another_number_of_processes(
-    first: tuple[str, int], then: tuple[str, int], alone: Path, tmp_path: Path
+    name: str, alone: Path, resumed: dict[str, Path]
 ) -> None:
-    train(first[0], 5, tmp_path, first[1])
-    train(then[0], 8, tmp_path, then[1])
-    assert losses(tmp_path) == pytest.approx(losses(alone), rel=1e-5)
+    assert losses(resumed[name]) == pytest.approx(losses(alone), rel=1e-5)
 
 
 def test_a_plain_process_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
