@@ -11,6 +11,10 @@ Three measures, all blind to turns and scale of the activations:
   (Raghu et al. 2017, arXiv 1706.05806). It grows with width over rows even without any likeness,
   so it comes with what shuffled rows have.
 - `rsa`: the rank correlation of the distances between rows (Kriegeskorte et al. 2008).
+
+Each has an interval over texts, from leaving out each of twenty groups of them. Texts drawn twice,
+as a bootstrap draws them, would not do: a row and its copy are alike in every layer, so that `rsa`
+and `svcca` of the draws lie above those of the texts.
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ from torch import Tensor
 from interp.data.examples import Examples
 from interp.errors import InputError
 from interp.figures.similarity import similarity_chart
+from probes.canonical import mean_correlation, scatter, whitening
 from probes.frames import tidy
 from probes.hsic import Interaction, jackknife_interval
 from probes.passages import REPEATS, add_text_arguments, read_texts
@@ -38,7 +43,6 @@ ROWS = 2000
 """Rows that are compared by default."""
 _RSA_ROWS = 500  # distances are between all pairs of rows
 _GROUPS = 20
-_KEPT = 0.99
 
 
 def similarity(
@@ -60,7 +64,7 @@ def similarity(
     Returns:
         A row for each metric and pair of sites: one in `run`, `step`, `model_hash`, `site`,
         `layer`, the other in `run_b`, `step_b`, `site_b`, `layer_b`; `chance` is what unrelated
-        layers have; `cka` has an interval over texts.
+        layers have; intervals are over texts.
 
     Raises:
         InputError: models that read different tokens, fewer than four rows.
@@ -113,76 +117,74 @@ def compare(values: Sequence[Tensor], groups: Tensor) -> pd.DataFrame:
             "needs at least four rows, the same of every layer."
         )
     centred = [value.double() - value.double().mean(0) for value in values]
-    parts = [_cka(centred, groups), _svcca(centred), _rsa(centred)]
-    return pd.DataFrame([{**row, "n": n} for part in parts for row in part])
+    part = _parts(groups)
+    found = [*_from_sums(centred, part), *_rsa(centred, groups)]
+    order = {metric: i for i, metric in enumerate(("cka", "svcca", "rsa"))}
+    found.sort(key=lambda row: order[row["metric"]])
+    return pd.DataFrame([{**row, "n": n} for row in found])
 
 
 def _pairs(n: int) -> Iterator[tuple[int, int]]:
     return ((i, j) for i in range(n) for j in range(i, n))
 
 
-def _cka(values: list[Tensor], groups: Tensor) -> Iterator[dict[str, Any]]:
-    """The value from all rows, its interval from leaving out each of some groups of texts."""
+def _parts(groups: Tensor) -> Tensor:
+    """Which part of the rows, of whole texts, each is in, [row]."""
     _, number = groups.unique(return_inverse=True)
-    part = number % min(_GROUPS, int(number.max()) + 1)
-    hsic = {
-        (i, j): Interaction.of(values[i], values[j], part).hsic() for i, j in _pairs(len(values))
-    }
-    for (i, j), both in hsic.items():
-        size = (hsic[i, i] * hsic[j, j]).clamp(min=0).sqrt()
-        every = torch.where(size > 0, both / torch.where(size > 0, size, 1), 0.0)
-        low, high = jackknife_interval(every[1:], float(every[0]))
-        yield {
-            "a": i,
-            "b": j,
-            "metric": "cka",
-            "value": float(every[0]),
-            "ci_low": low,
-            "ci_high": min(high, 1.0) if np.isfinite(high) else high,
-            "chance": 0.0,
-        }
+    return number % min(_GROUPS, int(number.max()) + 1)
 
 
-def _svcca(values: list[Tensor]) -> Iterator[dict[str, Any]]:
-    bases = [_principal(value) for value in values]
-    generator = torch.Generator().manual_seed(0)
-    order = torch.randperm(len(values[0]), generator=generator)
+def _row(i: int, j: int, metric: str, every: Tensor, chance: float) -> dict[str, Any]:
+    """A value from all rows, in place 0, with its interval from what it is without each part."""
+    low, high = jackknife_interval(every[1:], float(every[0]))
+    return {
+        "a": i, "b": j, "metric": metric, "value": float(every[0]), "chance": chance,
+        "ci_low": low, "ci_high": min(high, 1.0) if np.isfinite(high) else high,
+    }  # fmt: skip
+
+
+def _from_sums(values: list[Tensor], part: Tensor) -> Iterator[dict[str, Any]]:
+    """CKA and SVCCA, which follow from sums over rows."""
+    norms, white = [], []
+    for value in values:
+        own = Interaction.of(value, value, part)
+        norms.append(own.hsic().clamp(min=0).sqrt())
+        white.append(whitening(own))
+    order = torch.randperm(len(part), generator=torch.Generator().manual_seed(0))
     for i, j in _pairs(len(values)):
-        both = torch.stack([bases[i].T @ bases[j], bases[i][order].T @ bases[j]])
-        found = torch.linalg.svdvals(both).mean(1) if min(both.shape[1:]) else torch.zeros(2)
-        yield {"a": i, "b": j, "metric": "svcca"} | {
-            "value": min(float(found[0]), 1.0),
-            "chance": float(found[1]),
-        }
+        both = Interaction.of(values[i], values[j], part)
+        size = norms[i] * norms[j]
+        cka = torch.where(size > 0, both.hsic() / torch.where(size > 0, size, 1), 0.0)
+        yield _row(i, j, "cka", cka, 0.0)
+        svcca = mean_correlation(scatter(both), white[i], white[j])
+        shuffled = (values[i][order].T @ values[j])[None]
+        first = [(basis[:1], count[:1]) for basis, count in (white[i], white[j])]
+        yield _row(i, j, "svcca", svcca, float(mean_correlation(shuffled, *first)))
 
 
-def _principal(centred: Tensor) -> Tensor:
-    """The principal components that hold the variance but for 1 %, each of length 1, [row, k]."""
-    variance, axes = torch.linalg.eigh(centred.T @ centred)
-    variance, axes = variance.flip(0).clamp(min=0), axes.flip(1)
-    if not float(variance[0]) > 0:
-        return centred[:, :0]
-    share = variance.cumsum(0) / variance.sum()
-    kept = int((share < _KEPT).sum()) + 1
-    scores: Tensor = centred @ axes[:, :kept] / variance[:kept].sqrt()
-    return scores
-
-
-def _rsa(values: list[Tensor]) -> Iterator[dict[str, Any]]:
+def _rsa(values: list[Tensor], groups: Tensor) -> Iterator[dict[str, Any]]:
+    """RSA on some of the rows, as it takes the distances between all pairs of them."""
     from scipy.stats import rankdata
 
     generator = torch.Generator().manual_seed(0)
-    some = torch.randperm(len(values[0]), generator=generator)[:_RSA_ROWS]
-    ranks = []
-    for value in values:
-        rank = rankdata(torch.nn.functional.pdist(value[some]).numpy())
-        rank -= rank.mean()
-        length = np.linalg.norm(rank)
-        ranks.append(rank / length if length > 0 else rank)
-    table = np.stack(ranks)
-    found = table @ table.T
+    some = torch.randperm(len(groups), generator=generator)[:_RSA_ROWS]
+    part = _parts(groups[some])
+    one, other = torch.triu_indices(len(some), len(some), 1)  # in the order of `pdist`
+    distances = [torch.nn.functional.pdist(value[some]) for value in values]
+    found = []
+    for left_out in range(-1, int(part.max()) + 1):
+        kept = (part[one] != left_out) & (part[other] != left_out)
+        ranks = []
+        for distance in distances:
+            rank = rankdata(distance[kept].numpy())
+            rank -= rank.mean()
+            length = np.linalg.norm(rank)
+            ranks.append(rank / length if length > 0 else rank)
+        table = np.stack(ranks)
+        found.append(table @ table.T)
+    every = torch.from_numpy(np.stack(found))
     for i, j in _pairs(len(values)):
-        yield {"a": i, "b": j, "metric": "rsa", "value": float(found[i, j]), "chance": 0.0}
+        yield _row(i, j, "rsa", every[:, i, j], 0.0)
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:

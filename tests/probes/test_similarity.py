@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.stats import t as student
 from torch import Tensor
 
 from interp.errors import InputError
@@ -123,6 +124,38 @@ def test_chance_of_svcca_is_what_independent_rows_have() -> None:
     frame = compare([gaussians(60, 20), gaussians(60, 20, seed=1)], own_texts(60))
     row = frame.query("metric == 'svcca' and a == 0 and b == 1").iloc[0]
     assert row["value"] == pytest.approx(row["chance"], abs=0.08) and row["chance"] > 0.3
+
+
+def test_an_interval_is_as_wide_as_fresh_texts_spread() -> None:
+    """Texts of three rows that share a draw: the standard error is the spread over other texts."""
+    turn = gaussians(5, 4, seed=9)
+
+    def fresh(seed: int) -> pd.DataFrame:
+        x = gaussians(40, 5, seed=3 * seed).repeat_interleave(3, 0)
+        x = (x + 0.3 * gaussians(120, 5, seed=3 * seed + 1)) * torch.arange(1, 6)
+        y = x @ turn + 6 * gaussians(40, 4, seed=3 * seed + 2).repeat_interleave(3, 0)
+        frame = compare([x, y], torch.arange(40).repeat_interleave(3))
+        return frame[frame["a"] != frame["b"]]
+
+    several = pd.concat([fresh(seed) for seed in range(60)])
+    for _, rows in several.groupby("metric"):
+        assert ((rows["ci_low"] < rows["value"]) & (rows["value"] < rows["ci_high"])).all()
+        half = (rows["value"] - rows["ci_low"]) / student.ppf(0.975, 19)
+        spread = rows["value"].std()
+        assert np.sqrt(half.pow(2).mean()) == pytest.approx(spread, rel=0.35) and spread > 0.01
+
+
+def test_what_is_left_out_of_all_measures_is_as_if_it_had_never_been_there() -> None:
+    x, y = gaussians(45, 6), gaussians(45, 4, seed=1) + gaussians(45, 6)[:, :4]
+    text = torch.arange(15).repeat_interleave(3)
+    whole = compare([x, y], text)
+    for metric in ("cka", "svcca", "rsa"):
+        left_out = [
+            of(compare([x[text != t], y[text != t]], text[text != t]), metric) for t in range(15)
+        ]
+        row = whole.query("metric == @metric and a == 0 and b == 1").iloc[0]
+        low, _ = jackknife_interval(torch.tensor(left_out, dtype=torch.float64), row["value"])
+        assert row["ci_low"] == pytest.approx(low, abs=1e-9)
 
 
 def test_rsa_agrees_with_rsatoolbox() -> None:
