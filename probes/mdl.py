@@ -30,6 +30,7 @@ from probes.reading import depth, stream
 from probes.script import Script
 from probes.solvers.mdl import FRACTIONS, online_code
 from probes.subjects import over, subjects
+from probes.treebanks import add_treebank_argument
 
 
 def mdl(
@@ -96,9 +97,7 @@ def _measure(model: LanguageModel, words: Labelled, fractions: tuple[float, ...]
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", default="pos", metavar="TASK", help=", ".join(TASKS))
-    parser.add_argument(
-        "--data", default="ud_english_ewt", metavar="TREEBANK", help="or its folder"
-    )
+    add_treebank_argument(parser)
 
 
 def _of_options(model: LanguageModel, options: argparse.Namespace) -> pd.DataFrame:

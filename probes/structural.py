@@ -10,7 +10,6 @@ word before it, which is right surprisingly often, and the same model with rando
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ import torch
 from torch import Tensor
 
 from interp.activations import encode, gather
-from interp.data.registry import MIRROR
 from interp.data.treebank import Sentence, open_treebank
 from interp.errors import InputError
 from interp.figures.structural import structural_chart
@@ -42,6 +40,7 @@ from probes.solvers.structural import (
 )
 from probes.statistics import cluster_bootstrap
 from probes.subjects import over, subjects
+from probes.treebanks import add_treebank_argument, treebank_folder
 
 Trees = Sequence[Sentence]
 
@@ -83,10 +82,7 @@ def structural(
 
 
 def _treebank(data: str) -> tuple[Trees, Trees]:
-    mirror = Path(os.environ.get(MIRROR, "."))
-    folder = next((path for path in (Path(data), mirror / data) if path.is_dir()), None)
-    if folder is None:
-        raise InputError(f"There is no treebank {data!r}; give its folder, or set {MIRROR}.")
+    folder = treebank_folder(data)
     dev, test = (open_treebank(folder.name, folder.parent, part) for part in ("dev", "test"))
     texts = {sentence.text for sentence in test}
     return [sentence for sentence in dev if sentence.text not in texts], test
@@ -181,9 +177,7 @@ def _read(model: LanguageModel, names: list[str], part: Trees) -> list[Tensor | 
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--data", default="ud_english_ewt", metavar="TREEBANK", help="or its folder"
-    )
+    add_treebank_argument(parser)
     parser.add_argument("--rank", type=int, default=64, help="of the map")
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--longest", type=int, default=40, help="words of a sentence")
