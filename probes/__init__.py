@@ -20,6 +20,7 @@ ANALYSES: dict[str, str] = {
     "dictionary": "how few latents of a sparse autoencoder or transcoder keep how much of a layer",
     "dimension": "how many dimensions each layer fills: TwoNN and participation ratio",
     "dynamics": "loss, local learning coefficient, gradient noise over a training, and their jumps",
+    "edges": "what each layer knows of two words together: edge probes with their controls",
     "erasure": "what a concept is worth to a model: probe accuracy and loss after erasing it",
     "fourier": "whether a model that adds modulo p keeps numbers as angles of a few frequencies",
     "heads": "where each attention head looks, what it copies, and which heads it reads",

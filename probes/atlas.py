@@ -13,15 +13,12 @@ from __future__ import annotations
 
 import argparse
 import functools
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 import pandas as pd
 
-from interp.data.registry import MIRROR
-from interp.errors import InputError
 from interp.figures.atlas import atlas_chart
 from interp.model.hook_points import NamesFilter
 from interp.model.protocol import LanguageModel
@@ -33,6 +30,7 @@ from probes.solvers.families import family
 from probes.statistics import DRAWS
 from probes.study import Study
 from probes.subjects import over, subjects
+from probes.treebanks import add_treebank_argument, treebank_folder
 
 
 def atlas(
@@ -59,7 +57,7 @@ def atlas(
             names), or `Parts` of any labelled words, stretches or sentences.
         steps: only these checkpoints.
         probe: `logistic`, `ridge`, `lda`, `nearest_mean`, `difference_of_means`, `low_rank:R`,
-            `mlp:H`.
+            `mlp:H`, `attentive:R`.
         sites: hook points; by default the residual stream before and after every block.
         pooling: which token of a word is read.
         whole: fit to the treebank's train part; by default to most of its dev part.
@@ -69,8 +67,8 @@ def atlas(
     Returns:
         A tidy frame: `layer` is how many blocks have worked on a site, 0 for the embedding;
         `strength` is the penalty that was chosen. Metrics on `split` "test": `accuracy`,
-        `balanced_accuracy`, `macro_f1`, `auroc`, `bits` (a word, saved against the class prior),
-        `control_accuracy` (a row a `draw`), `selectivity`, `twin_accuracy` (a row a `draw`),
+        `balanced_accuracy`, `macro_f1`, `micro_f1`, `auroc`, `bits` (a word, saved against the class
+        prior), `control_accuracy` (a row a `draw`), `selectivity`, `twin_accuracy` (a row a `draw`),
         `gain_over_twin`, `gain_over_embedding`, `best` (share of bootstrap draws in which the layer
         is the best), and without a layer `majority`, `type_majority` and `left_out`. On "new
         types", `accuracy` on words that the probe was not fitted to, and on "new lemmas" on words
@@ -91,24 +89,13 @@ def atlas(
 @functools.lru_cache(maxsize=2)
 def parts_of(data: str, task: str, whole: bool = False) -> Parts:
     """A treebank by its folder, or by its name in the folder of all sets."""
-    mirror = Path(os.environ.get(MIRROR, "."))
-    folder = next((path for path in (Path(data), mirror / data) if path.is_dir()), None)
-    if folder is None:
-        raise InputError(
-            f"There is no treebank {data!r}. Give its folder, or name with {MIRROR} the folder in "
-            "which it lies."
-        )
+    folder = treebank_folder(data)
     return treebank_parts(folder.name, folder.parent, task, whole=whole)
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", default="pos", metavar="TASK", help=", ".join(TASKS))
-    parser.add_argument(
-        "--data",
-        default="ud_english_ewt",
-        metavar="TREEBANK",
-        help=f"its folder, or its name in the folder that {MIRROR} names",
-    )
+    add_treebank_argument(parser)
     parser.add_argument("--probe", default="logistic", help="logistic, ridge, lda, mlp:64, ...")
     parser.add_argument("--sites", nargs="+", metavar="NAME", help="hook points (the stream)")
     parser.add_argument("--pooling", default="last", choices=get_args(Pooling))

@@ -27,6 +27,8 @@ _COLUMNS: dict[str, Callable[[Sentence], Sequence[str]]] = {
     "deprel": lambda sentence: sentence.deprels,
 }
 TASKS = (*_COLUMNS, "feature:NAME")
+EDGE = "edge"
+"""The task whose labels are of a word and its head: see `Labelled.dependencies`."""
 
 
 @dataclass(frozen=True)
@@ -321,13 +323,19 @@ def treebank_parts(name: str, data: str | Path, task: str, *, whole: bool = Fals
     Args:
         name: of its folder in the folder of all sets, such as `ud_english_ewt`.
         data: that folder.
+        task: one of `TASKS`, or `EDGE`.
         whole: fit to its train part and choose on its dev part; by default four fifths of the
             documents of the dev part are fitted to, and one is chosen on, which is ten times
             quicker.
     """
-    dev, test = (Labelled.treebank(open_treebank(name, data, p), task) for p in ("dev", "test"))
+
+    def labelled(part: str) -> Labelled:
+        bank = open_treebank(name, data, part)
+        return Labelled.dependencies(bank) if task == EDGE else Labelled.treebank(bank, task)
+
+    dev, test = labelled("dev"), labelled("test")
     if whole:
-        return Parts.of(Labelled.treebank(open_treebank(name, data, "train"), task), dev, test)
+        return Parts.of(labelled("train"), dev, test)
     last = _fifths(dev.documents) == 4
     return Parts.of(dev.only(~last), dev.only(last), test)
 

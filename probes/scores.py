@@ -83,7 +83,8 @@ def _auroc(scores: Floats, truth: Ints) -> float:
 def means(
     judged: Judged, n_classes: int, clusters: Ints, others: Mapping[str, Floats], draws: int
 ) -> tuple[dict[str, Floats], dict[str, Floats]]:
-    """Each metric as measured, [probe], and in bootstrap draws over clusters, [draw, probe].
+    """Each metric as measured, [probe], and in bootstrap draws over clusters, [draw, probe]; `f1`
+    has a further axis of classes.
 
     All see the same draws, so that any difference of them is paired.
 
@@ -110,8 +111,9 @@ def means(
 
 
 def _class_rates(hit: Floats, said: Floats, true: Floats) -> dict[str, Floats]:
-    """Means over the classes that occur, from the shares of words [..., class] that are both, are
-    said to be, and are of a class."""
+    """F1 of each class, over the counts of all classes (micro), and means over the classes that
+    occur; from the shares of words [..., class] that are both, are said to be, and are of a class.
+    """
     occurs = true > 0
     n = occurs.sum(-1)
     recall = np.divide(hit, true, out=np.zeros_like(hit), where=np.broadcast_to(occurs, hit.shape))
@@ -120,4 +122,6 @@ def _class_rates(hit: Floats, said: Floats, true: Floats) -> dict[str, Floats]:
     return {
         "balanced_accuracy": recall.sum(-1) / n,
         "macro_f1": np.where(occurs, f1, 0.0).sum(-1) / n,
+        "micro_f1": 2 * hit.sum(-1) / (said.sum(-1) + true.sum(-1)),
+        "f1": f1,
     }

@@ -32,7 +32,8 @@ _FLIPS = 10_000  # of signs: as p-values are corrected for hundreds of cells, th
 
 @dataclass(frozen=True)
 class Study:
-    """The question; calling it with a model asks it. See `probes.atlas.atlas` for its parts.
+    """The question; calling it with a model asks it. See `probes.atlas.atlas` for its parts; with
+    `by_label`, `f1` of each label is answered too.
 
     Models of one configuration share their random twins.
     """
@@ -44,6 +45,7 @@ class Study:
     controls: int = 3
     twins: int = 3
     draws: int = DRAWS
+    by_label: bool = False
     _twins: dict[Any, Floats] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -77,7 +79,10 @@ class Study:
         }
         point, drawn = means(judged, classes, test.text, columns, self.draws)
         depths = [depth(name, model) for name in names]
+        f1 = {"f1": point.pop("f1")}, {"f1": drawn.pop("f1")}
         rows = list(_rows(_derived(point, depths), _derived(drawn, depths)))
+        if self.by_label:
+            rows += self._by_label(_rows(*f1, ("place", "label")), test)
         rows += [{"metric": "auroc", "place": i, "value": v} for i, v in enumerate(judged.auroc)]
         best = best_of_many(judged.right, test.text, draws=self.draws)
         rows += [{"metric": "best", "place": i, "value": value} for i, value in enumerate(best)]
@@ -87,6 +92,14 @@ class Study:
             "selectivity": _over_control(judged.right, control, test),
         }
         return self._named(pd.DataFrame(rows), names, depths, strengths, p)
+
+    def _by_label(self, rows: Iterator[dict[str, Any]], test: Read) -> Iterator[dict[str, Any]]:
+        """Rows with the names of the labels that the test part has, and how often."""
+        names, counts = sorted(set(self.parts.train.labels)), Counter(test.labels)
+        for row in rows:
+            label = names[row["label"]]
+            if counts[label]:
+                yield {**row, "label": label, "n": counts[label]}
 
     @property
     def _classes(self) -> int:
@@ -210,7 +223,8 @@ class Study:
         unseen = frame["metric"].isin(_HELD_OUT)
         frame["split"] = frame["metric"].where(unseen, "test")
         frame.loc[unseen, "metric"] = "accuracy"
-        frame["n"] = len(self.parts.test)
+        everything = pd.Series(len(self.parts.test), frame.index)
+        frame["n"] = frame["n"].fillna(everything) if self.by_label else everything
         return tidy(frame)
 
 
@@ -246,13 +260,16 @@ def _derived(metrics: dict[str, Floats], depths: list[int]) -> dict[str, Floats]
     return found
 
 
-def _rows(point: dict[str, Floats], drawn: dict[str, Floats]) -> Iterator[dict[str, Any]]:
-    """A row for each value, with its interval; `place` is the place of its site."""
+def _rows(
+    point: dict[str, Floats], drawn: dict[str, Floats], axes: tuple[str, ...] = ("place", "draw")
+) -> Iterator[dict[str, Any]]:
+    """A row for each value, with its interval and its place on each axis; `place` is that of its
+    site."""
     for metric, values in point.items():
         low, high = np.quantile(drawn[metric], (0.025, 0.975), axis=0)
         for at in np.ndindex(values.shape):
             row = {"metric": metric, "value": values[at], "ci_low": low[at], "ci_high": high[at]}
-            yield {**row, **dict(zip(("place", "draw"), at, strict=False))}
+            yield {**row, **dict(zip(axes, at, strict=False))}
 
 
 def _over_embedding(right: Floats, depths: list[int], test: Read) -> dict[int, float]:

@@ -17,10 +17,11 @@ _LINES = (360, 260)
 _SERIES = {
     ("accuracy", "test"): "the task",
     ("accuracy", "new types"): "the task, words never seen",
+    ("accuracy", "new lemmas"): "the task, lemmas never seen",
     ("twin_accuracy", "test"): "the task, random weights",
     ("control_accuracy", "test"): "control task",
 }
-_DASHES = ([1, 0], [7, 3], [2, 2], [8, 3, 2, 3])
+_DASHES = ([1, 0], [7, 3], [4, 2], [2, 2], [8, 3, 2, 3])
 _LEVEL = 0.05
 
 
@@ -50,7 +51,7 @@ def atlas_chart(frame: pd.DataFrame, *, scheme: Scheme = "light") -> Figure:
         if mine["step"].nunique() > 1:
             parts.append(_map(str(run), mine, rows, scheme))
         last = rows[rows["step"].isna() | (rows["step"] == rows["step"].max())]
-        parts.append(_lines(str(run), last, scheme))
+        parts.append(layer_lines(str(run), last, scheme))
         findings.append(_finding(str(run), last))
     chart = alt.vconcat(*parts, spacing=28)
     return Figure(themed(chart, scheme), " ".join(findings), shown.reset_index(drop=True))
@@ -67,7 +68,7 @@ def _map(run: str, task: pd.DataFrame, rows: pd.DataFrame, scheme: Scheme) -> _P
     cells = pd.DataFrame(
         {
             "step": [f"{int(step):,}" for step in task["step"]],
-            "layer": [_layer(layer) for layer in task["layer"]],
+            "layer": [layer_name(layer) for layer in task["layer"]],
             "value": task["value"].to_numpy(),
             "text": [f"{100 * value:.0f}" for value in task["value"]],
             "ink": [
@@ -79,7 +80,7 @@ def _map(run: str, task: pd.DataFrame, rows: pd.DataFrame, scheme: Scheme) -> _P
                 for step, layer in zip(task["step"], task["layer"], strict=True)
             ],
             "heard": [
-                f"step {int(row.step):,}, {_layer(row.layer)}: {_sure(row)}"
+                f"step {int(row.step):,}, {layer_name(row.layer)}: {_sure(row)}"
                 for row in task.itertuples()
             ],
         }
@@ -92,7 +93,7 @@ def _map(run: str, task: pd.DataFrame, rows: pd.DataFrame, scheme: Scheme) -> _P
             title="step of training",
             axis=alt.Axis(labelAngle=0),
         ),
-        y=alt.Y("layer:O", sort=[_layer(layer) for layer in layers], title=None),
+        y=alt.Y("layer:O", sort=[layer_name(layer) for layer in layers], title=None),
         tooltip=[alt.Tooltip("heard:N", title="reads")],
     )
     boxes = base.mark_rect(stroke=colors.paper, strokeWidth=2).encode(
@@ -119,7 +120,12 @@ def _map(run: str, task: pd.DataFrame, rows: pd.DataFrame, scheme: Scheme) -> _P
     return alt.layer(boxes, numbers, dots, title=title, **size)
 
 
-def _lines(run: str, rows: pd.DataFrame, scheme: Scheme) -> _Panel:
+def layer_lines(run: str, rows: pd.DataFrame, scheme: Scheme) -> _Panel:
+    """The accuracy of one model by layer, with all that it is held against.
+
+    Args:
+        rows: of the frame of `probes.atlas`, about one model.
+    """
     colors = PALETTES[scheme]
     groups = [rows[(rows["metric"] == m) & (rows["split"] == s)] for m, s in _SERIES]
     series = [
@@ -131,7 +137,7 @@ def _lines(run: str, rows: pd.DataFrame, scheme: Scheme) -> _Panel:
         if len(group)
     ]
     data = pd.concat(series, ignore_index=True)
-    data["heard"] = [f"{_layer(r.layer)}, {r.series}: {_sure(r)}" for r in data.itertuples()]
+    data["heard"] = [f"{layer_name(r.layer)}, {r.series}: {_sure(r)}" for r in data.itertuples()]
     data["layer"] = data["layer"].astype(int)
     present = [name for name in _SERIES.values() if name in set(data["series"])]
     legend = alt.Legend(
@@ -186,7 +192,7 @@ def _finding(run: str, rows: pd.DataFrame) -> str:
     task = rows[(rows["metric"] == "accuracy") & (rows["split"] == "test")]
     best = task.loc[task["value"].idxmax()]
     text = (
-        f"{run}: the probe reads the labels best at {_layer(best['layer'])}, "
+        f"{run}: the probe reads the labels best at {layer_name(best['layer'])}, "
         f"{percent(best['value'])}"
     )
     extra = []
@@ -203,7 +209,8 @@ def _finding(run: str, rows: pd.DataFrame) -> str:
     return f"{text}, against {', '.join(extra)}." if extra else f"{text}."
 
 
-def _layer(layer: int) -> str:
+def layer_name(layer: int) -> str:
+    """What to call the state after so many blocks."""
     return "the embedding" if layer == 0 else f"block {int(layer)}"
 
 

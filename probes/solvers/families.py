@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from interp.activations import Moments, MomentsFitter
 from interp.errors import InputError
+from probes.solvers.attentive import fit_attentive
 from probes.solvers.discriminant import (
     Linear,
     difference_of_means,
@@ -99,29 +101,13 @@ def closed(solve: Callable[[Moments, tuple[float, ...]], list[Linear]]) -> Fit:
     return fit
 
 
-def _hidden(size: int, activation: str) -> Fit:
-    def fit(
-        rows: Tensor,
-        labels: Tensor,
-        problems: Problems,
-        *,
-        n_classes: int,
-        weights: Tensor | None = None,
-    ) -> Fitted:
-        return fit_hidden(
-            rows, labels, problems,
-            n_classes=n_classes, weights=weights, size=size, activation=activation,
-        )  # fmt: skip
-
-    return fit
-
-
 _STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
 
 def family(name: str) -> Family:
     """A kind of probe by name: `logistic`, `ridge`, `lda`, `nearest_mean`, `difference_of_means`,
-    `low_rank:R` (a logistic probe of rank R), `mlp:H` (H hidden units).
+    `low_rank:R` (a logistic probe of rank R), `mlp:H` (H hidden units), `attentive:R` (pools all
+    tokens of a stretch by itself, projected to R numbers, with R hidden units).
 
     Raises:
         InputError: there is none of that name.
@@ -129,10 +115,11 @@ def family(name: str) -> Family:
     kind, _, size = name.partition(":")
     if name in _PLAIN:
         return _PLAIN[name]
-    if kind in ("low_rank", "mlp") and size.isdecimal() and int(size) > 0:
-        return Family(_hidden(int(size), "none" if kind == "low_rank" else "relu"), _STRENGTHS)
+    if kind in _SIZED and size.isdecimal() and int(size) > 0:
+        return _SIZED[kind](int(size))
     raise InputError(
-        f"There is no probe {name!r}; there are {', '.join(_PLAIN)}, low_rank:R and mlp:H."
+        f"There is no probe {name!r}; there are {', '.join(_PLAIN)}, "
+        f"{', '.join(f'{kind}:N' for kind in _SIZED)}."
     )
 
 
@@ -142,4 +129,10 @@ _PLAIN = {
     "lda": Family(closed(lambda moments, _: [discriminant(moments)])),
     "nearest_mean": Family(closed(lambda moments, _: [nearest_mean(moments)])),
     "difference_of_means": Family(closed(lambda moments, _: [difference_of_means(moments)])),
+}
+
+_SIZED: dict[str, Callable[[int], Family]] = {
+    "low_rank": lambda n: Family(partial(fit_hidden, size=n, activation="none"), _STRENGTHS),
+    "mlp": lambda n: Family(partial(fit_hidden, size=n, activation="relu"), _STRENGTHS),
+    "attentive": lambda n: Family(partial(fit_attentive, size=n), (1e-4, 1e-3), pools=True),
 }

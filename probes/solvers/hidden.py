@@ -7,18 +7,17 @@ the logistic probe; with one, both matrices are, strength / 2 (|U|^2 + |V|^2).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from interp.errors import InputError
-from probes.solvers.lbfgs import Evaluated, minimise
+from probes.solvers.lbfgs import minimise
 from probes.solvers.logistic import Problems
-
-_ROWS = 4096  # of a block
+from probes.solvers.smooth import Smooth
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class HiddenFit:
     b [problem, class]; `loss` [problem] in nats a row, penalty included."""
 
     problems: Problems
-    parts: tuple[Tensor, Tensor, Tensor, Tensor]
+    parts: tuple[Tensor, ...]
     activation: str
     loss: Tensor
 
@@ -73,7 +72,15 @@ def fit_hidden(
     # Only the first layer is random: the scores start at zero, at the prior of equal classes.
     first = torch.zeros(sum(torch.Size(s).numel() for s in shapes), dtype=rows.dtype)
     first[: size * d] = torch.randn(size * d, generator=generator, dtype=rows.dtype) / d**0.5
-    work = _Work(rows, labels, weights.to(rows), problems, shapes, activation)
+    work = Smooth(
+        lambda site, part, parts: _scores(rows[site, part], parts, activation),
+        lambda parts: _size(parts, activation),
+        rows.shape[1],
+        labels,
+        weights.to(rows),
+        problems,
+        shapes,
+    )
     found = minimise(
         work,
         first.to(rows.device).repeat(len(problems), 1),
@@ -83,63 +90,14 @@ def fit_hidden(
     return HiddenFit(problems, work.parts(found.x), activation, found.value)
 
 
-class _Work:
-    def __init__(
-        self,
-        rows: Tensor,
-        labels: Tensor,
-        weights: Tensor,
-        problems: Problems,
-        shapes: tuple[tuple[int, ...], ...],
-        activation: str,
-    ):
-        self.rows, self.labels, self.weights, self.problems = rows, labels, weights, problems
-        self.shapes, self.activation = shapes, activation
-
-    def parts(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        sizes = [torch.Size(shape).numel() for shape in self.shapes]
-        u, a, v, b = (
-            part.reshape(len(x), *shape)
-            for part, shape in zip(x.split(sizes, 1), self.shapes, strict=True)
-        )
-        return u, a, v, b
-
-    def __call__(self, which: Tensor, x: Tensor) -> Evaluated:
-        x = x.detach().requires_grad_()
-        value = torch.zeros(len(which), dtype=torch.float64, device=x.device)
-        sites, counts = torch.unique_consecutive(self.problems.site[which], return_counts=True)
-        end = 0
-        with torch.enable_grad():
-            for site, count in zip(sites.tolist(), counts.tolist(), strict=True):
-                mine = slice(end, end := end + count)
-                value[mine] = self._of_site(site, which[mine], x, mine)
-        assert x.grad is not None
-        return Evaluated(value, x.grad, torch.ones_like(x.grad))
-
-    def _of_site(self, site: int, which: Tensor, x: Tensor, mine: slice) -> Tensor:
-        """Values of some problems; their gradients are added to those of x."""
-        labels, weights = self.problems.labels[which], self.problems.weights[which]
-        total = self.weights.sum(1)[weights]
-        value = torch.zeros(len(which), dtype=torch.float64, device=x.device)
-        for block in range(0, self.rows.shape[1], _ROWS):
-            part = slice(block, block + _ROWS)
-            scores = _scores(self.rows[site, part], self.parts(x[mine]), self.activation)
-            losses = cross_entropy(scores.mT, self.labels[labels, part], reduction="none")
-            loss = (losses * self.weights[weights, part]).sum(1) / total
-            loss.sum().backward()
-            value += loss.detach()
-        u, _, v, _ = self.parts(x[mine])
-        strength = self.problems.strength[which].to(x)
-        whole = (v @ u).square() if self.activation == "none" else None
-        size = (
-            u.square().sum((1, 2)) + v.square().sum((1, 2)) if whole is None else whole.sum((1, 2))
-        )
-        penalty = strength / 2 * size
-        penalty.sum().backward()
-        return value + penalty.detach()
+def _size(parts: Sequence[Tensor], activation: str) -> Tensor:
+    u, _, v, _ = parts
+    if activation == "none":
+        return (v @ u).square().sum((1, 2))
+    return u.square().sum((1, 2)) + v.square().sum((1, 2))
 
 
-def _scores(rows: Tensor, parts: tuple[Tensor, ...] | list[Tensor], activation: str) -> Tensor:
+def _scores(rows: Tensor, parts: Sequence[Tensor], activation: str) -> Tensor:
     """[problem, row, class] of rows [row, d]."""
     u, a, v, b = parts
     hidden = rows @ u.mT + a[:, None]

@@ -29,6 +29,7 @@ class Spans:
         each belongs to [entry]."""
         start, stop = self.start[rows, end], self.stop[rows, end]
         lengths = stop - start
-        owner = torch.repeat_interleave(torch.arange(len(lengths)), lengths)
-        first = lengths.cumsum(0) - lengths
-        return torch.arange(len(owner)) - first[owner] + start[owner], owner
+        owner = torch.arange(len(lengths), device=start.device).repeat_interleave(lengths)
+        before = lengths.cumsum(0) - lengths
+        tokens = torch.arange(len(owner), device=start.device) + (start - before)[owner]
+        return tokens, owner

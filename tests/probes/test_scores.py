@@ -37,6 +37,10 @@ def test_the_metrics_are_those_of_scikit_learn() -> None:
         assert found["balanced_accuracy"][i] == pytest.approx(balanced)
         macro = metrics.f1_score(truth, said, average="macro")
         assert found["macro_f1"][i] == pytest.approx(macro)
+        micro = metrics.f1_score(truth, said, average="micro")
+        assert found["micro_f1"][i] == pytest.approx(micro)
+        each = metrics.f1_score(truth, said, average=None)
+        assert found["f1"][i] == pytest.approx(each)
         p = torch.softmax(scores[i], 1).numpy()
         areas = [metrics.roc_auc_score(truth == c, p[:, c]) for c in range(CLASSES)]
         assert judged.auroc[i] == pytest.approx(np.mean(areas))
@@ -61,6 +65,12 @@ def test_a_word_of_an_unknown_class_is_always_wrong() -> None:
     truth[:10] = UNKNOWN
     judged = Judged.of(scores, truth, shares)
     assert (judged.right[:10] == 0).all() and (judged.saved[:10] == 0).all()
+    # What no probe was fitted to can be said wrongly, and cannot be missed.
+    metrics = pytest.importorskip("sklearn.metrics")
+    scores += torch.linspace(0, 1e-6, CLASSES)
+    found, _ = means(Judged.of(scores, truth, shares), CLASSES, np.arange(N), {}, 10)
+    micro = metrics.f1_score(truth, scores[0].argmax(1), average="micro", labels=range(CLASSES))
+    assert found["micro_f1"][0] == pytest.approx(micro)
     assert np.isfinite(judged.auroc).all()
 
 
