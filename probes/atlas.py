@@ -67,14 +67,15 @@ def atlas(
     Returns:
         A tidy frame: `layer` is how many blocks have worked on a site, 0 for the embedding;
         `strength` is the penalty that was chosen. Metrics on `split` "test": `accuracy`,
-        `balanced_accuracy`, `macro_f1`, `micro_f1`, `auroc`, `bits` (a word, saved against the class
-        prior), `control_accuracy` (a row a `draw`), `selectivity`, `twin_accuracy` (a row a `draw`),
-        `gain_over_twin`, `gain_over_embedding`, `best` (share of bootstrap draws in which the layer
-        is the best), and without a layer `majority`, `type_majority` and `left_out`. On "new
-        types", `accuracy` on words that the probe was not fitted to, and on "new lemmas" on words
-        of which it was fitted to no form. One-sided, `p` says of `selectivity` that the task is no
-        easier than its control, and of `gain_over_embedding` that the layer is no better, corrected
-        for the choice of it; `p_holm` and `p_bh` are corrected over all layers of all models.
+        `balanced_accuracy`, `macro_f1`, `micro_f1`, `auroc`, `bits` (a word, saved against the
+        class prior), `control_accuracy` (a row a `draw`), `selectivity`, `twin_accuracy` (a row a
+        `draw`), `gain_over_twin`, `gain_over_embedding`, `best` (share of bootstrap draws in which
+        the layer is the best), and without a layer `majority`, `type_majority` and `left_out`. On
+        "new types", `accuracy` on words that the probe was not fitted to, and on "new lemmas" on
+        words of which it was fitted to no form. One-sided, `p` says of `selectivity` that the task
+        is no easier than its control, and of `gain_over_embedding` that the layer is no better,
+        corrected for the choice of it; `p_holm` and `p_bh` are corrected over all layers of all
+        models.
 
     Raises:
         InputError: no such task, treebank or probe; labels that do not fit their words; parts that

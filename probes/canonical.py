@@ -50,5 +50,6 @@ def mean_correlation(cross: Tensor, x: tuple[Tensor, Tensor], y: tuple[Tensor, T
         cross: from `scatter`, of both; x, y: from `whitening`, of each.
     """
     (a, of_x), (b, of_y) = x, y
-    found = torch.linalg.svdvals(a.mT @ cross @ b).sum(1)
-    return (found / torch.minimum(of_x, of_y).clamp(min=1)).clamp(max=1.0)
+    summed = torch.linalg.svdvals(a.mT @ cross @ b).sum(1)
+    found: Tensor = (summed / torch.minimum(of_x, of_y).clamp(min=1)).clamp(max=1.0)
+    return found

@@ -28,7 +28,7 @@ from interp.data.sets import read_set
 from interp.errors import InputError
 from interp.figures.minimal_pairs import minimal_pairs_chart
 from probes.frames import tidy
-from probes.scoring import score
+from probes.scoring import score_pairs
 from probes.script import Script
 from probes.statistics import cluster_bootstrap
 
@@ -83,16 +83,11 @@ def minimal_pairs(
     Raises:
         InputError: no pairs, or what `probes.scoring.score` refuses.
     """
-    if not pairs:
-        raise InputError("There are no pairs to judge.")
-    texts = [text for pair in pairs for text in (pair.good, pair.bad)]
-    if sources is not None and not isinstance(sources, str):
-        sources = [source for source in sources for _ in range(2)]
-    scored = score(model, texts, sources=sources)
-    totals = np.array([one.total for one in scored]).reshape(-1, 2)
-    lengths = np.array([len(one.ids) for one in scored]).reshape(-1, 2)
+    scored = score_pairs(model, [(pair.good, pair.bad) for pair in pairs], sources=sources)
+    totals = np.array([[one.total for one in both] for both in scored])
+    lengths = np.array([[len(one.ids) for one in both] for both in scored])
     won = preferred(totals[:, 0], totals[:, 1])
-    means = totals / np.array([max(1, one.n) for one in scored]).reshape(-1, 2)
+    means = totals / np.array([[max(1, one.n) for one in both] for both in scored])
     columns = np.stack(
         [
             won,

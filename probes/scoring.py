@@ -131,6 +131,28 @@ def score(
     return [scored[once[pair]] for pair in asked]
 
 
+def score_pairs(
+    model: Any,
+    pairs: Sequence[tuple[str, str]],
+    *,
+    sources: Sequence[str] | str | None = None,
+) -> list[tuple[Scored, Scored]]:
+    """Scores both texts of each pair; see `score`.
+
+    Args:
+        sources: of an encoder-decoder, one for each pair or one for all.
+
+    Raises:
+        ConfigError, InputError: as `score` does, and if there are no pairs.
+    """
+    if not pairs:
+        raise InputError("There are no pairs to judge.")
+    if sources is not None and not isinstance(sources, str):
+        sources = [source for source in sources for _ in range(2)]
+    scored = score(model, [text for pair in pairs for text in pair], sources=sources)
+    return list(zip(scored[::2], scored[1::2], strict=True))
+
+
 def reading(
     model: Any, texts: Sequence[str], sources: Sequence[str] | str | None = None
 ) -> list[Row]:

@@ -130,7 +130,7 @@ def _pairs(n: int) -> Iterator[tuple[int, int]]:
 
 def _parts(groups: Tensor) -> Tensor:
     """Which part of the rows, of whole texts, each is in, [row]."""
-    _, number = groups.unique(return_inverse=True)
+    number: Tensor = groups.unique(return_inverse=True)[1]
     return number % min(_GROUPS, int(number.max()) + 1)
 
 

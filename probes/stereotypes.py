@@ -31,7 +31,7 @@ from interp.errors import InputError
 from interp.figures.stereotypes import stereotypes_chart
 from probes.frames import tidy
 from probes.minimal_pairs import preferred
-from probes.scoring import Scored, score
+from probes.scoring import Scored, score_pairs
 from probes.script import Script
 from probes.statistics import cluster_bootstrap
 
@@ -70,18 +70,13 @@ def stereotypes(
     Raises:
         InputError: no pairs, a pair of equal sentences, or what `score` refuses.
     """
-    if not pairs:
-        raise InputError("There are no pairs to judge.")
     for pair in pairs:
         if pair.more == pair.less:
             raise InputError(f"Both sentences of a pair are {pair.more!r}.")
-    texts = [text for pair in pairs for text in (pair.more, pair.less)]
-    if sources is not None and not isinstance(sources, str):
-        sources = [source for source in sources for _ in range(2)]
-    scored = score(model, texts, sources=sources)
-    sums = np.array([_sums(*scored[i : i + 2]) for i in range(0, len(scored), 2)])
+    scored = score_pairs(model, [(pair.more, pair.less) for pair in pairs], sources=sources)
+    sums = np.array([_sums(more, less) for more, less in scored])
     more, less = sums[:, 0], sums[:, 1]
-    lengths = np.array([len(one.ids) for one in scored]).reshape(-1, 2)
+    lengths = np.array([[len(one.ids) for one in both] for both in scored])
     columns = np.stack(
         [
             preferred(more[:, 0], less[:, 0]),
