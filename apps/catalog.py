@@ -83,6 +83,14 @@ _EXAMPLES: dict[str, tuple[Example, ...]] = {
     ),
 }
 
+_NUMBERS = (  # numbers that every vocabulary has
+    Example(
+        "1 0 1 1 0 1 0 1 1 0", "It has seen this before: does it look back?", "1 0 1 1 0 1 0 0 1 0"
+    ),
+    Example("0 1 0 1 0 1", "What follows a pattern?"),
+)
+"""Texts for a model without a tokenizer, which reads the numbers of its tokens."""
+
 
 def names() -> list[str]:
     """The models to choose from: those given on the command line first."""
@@ -93,14 +101,37 @@ def places() -> dict[str, str]:
     """Name -> what `interp.load` or `Run.open` opens."""
     script, *rest = sys.argv  # streamlit puts the script first, and what follows `--` behind it
     given = rest if Path(script).name == "explorer.py" else []
-    named = {Path(what).name or what: what for what in given}
     zoo = sorted(ZOO, key=lambda name: (name != "stories", name))
-    return named | {name: name for name in zoo if name not in named}
+    return _named([*given, *zoo])
+
+
+def _named(given: list[str]) -> dict[str, str]:
+    """The last part of each path, with as many folders before it as tell it from the others."""
+    parts = {what: (what,) if what in ZOO else Path(what).absolute().parts for what in given}
+    found = {}
+    for what, mine in parts.items():
+        others = [theirs for theirs in parts.values() if theirs != mine]
+        most = len(mine)
+        told = (n for n in range(1, most) if all(mine[-n:] != theirs[-n:] for theirs in others))
+        found[str(Path(*mine[-next(told, most) :]))] = what
+    return found
 
 
 def examples(name: str) -> tuple[Example, ...]:
     """Texts for a model; a suite has those of its model."""
-    return _EXAMPLES.get(name) or _EXAMPLES.get(name.removesuffix("-suite")) or _EXAMPLES[""]
+    known = _EXAMPLES.get(name) or _EXAMPLES.get(name.removesuffix("-suite"))
+    return known or (_NUMBERS if _reads_numbers(places().get(name, name)) else _EXAMPLES[""])
+
+
+def _reads_numbers(what: str) -> bool:
+    """Whether a model or a run, as they are written here, has no tokenizer.
+
+    The names of its files tell, so that nothing is opened before the first picture stands.
+    """
+    folder = Path(what)
+    homes = [folder, folder / "model", *sorted(folder.glob("checkpoints/*"))[-1:]]
+    written_here = any((home / "metadata.json").is_file() for home in homes)
+    return written_here and not any((home / "tokenizer.json").is_file() for home in homes)
 
 
 def other_text(name: str, text: str) -> str:

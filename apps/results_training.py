@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from apps.reading import Passage
+from interp import InterpError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,24 +20,32 @@ ROWS = 16  # of random tokens that repeat
 
 def over_steps(
     run: Run, what: str, passage: Passage | None, told: Callable[[float, int], object]
-) -> pd.DataFrame:
-    """The heads, or the lens on a passage, at every checkpoint.
+) -> tuple[pd.DataFrame, dict[int, InterpError]]:
+    """The heads, or the lens on a passage, at every checkpoint that can be opened.
 
     Args:
         what: where the run lies.
         passage: of the lens; None for the scores of the heads.
         told: hears the share that is done, and of which step.
 
+    Returns:
+        what was measured, and the steps that were not, with why.
+
     Raises:
-        InterpError: a checkpoint cannot be opened, or the model has no such figures.
+        InterpError: no checkpoint can be opened, or the model has no such figures.
     """
     import pandas as pd
 
-    frames = []
+    frames, missing = [], {}
     for i, step in enumerate(run.steps):
         told(i / len(run), step)
-        frames.append(_at(run, what, step, passage))
-    return pd.concat(frames, ignore_index=True)
+        try:
+            frames.append(_at(run, what, step, passage))
+        except InterpError as error:
+            missing[step] = error
+    if not frames:
+        raise missing[run.steps[-1]]
+    return pd.concat(frames, ignore_index=True), missing
 
 
 @st.cache_resource(max_entries=512, show_spinner=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import streamlit as st
 
 from apps.audit.parts import PARTS
@@ -87,7 +89,12 @@ def _show(made: Made, name: str) -> None:
     )
     for column, label, content, suffix, mime in kinds:
         column.download_button(
-            label, content, f"audit-{name}.{suffix}", mime, width="stretch", on_click="ignore"
+            label,
+            content,
+            f"audit-{Path(name).name}.{suffix}",
+            mime,
+            width="stretch",
+            on_click="ignore",
         )
     measures = pd.DataFrame(
         [(what, value) for what, value in made.report.measures.items()],

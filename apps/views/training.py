@@ -16,6 +16,7 @@ from apps.results_training import over_steps
 from apps.state import State, current
 from interp import InterpError
 from interp.figures.heads import PANELS
+from interp.figures.labels import literal
 from interp.figures.step_lines import loss_chart, step_lines
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def _measured(kind: str, state: State, run: Run, passage: Passage | None) -> pd.
         return None
     bar = st.empty()
     try:
-        found = over_steps(
+        found, missing = over_steps(
             run,
             places()[state.opened.name],
             passage,
@@ -166,6 +167,10 @@ def _measured(kind: str, state: State, run: Run, passage: Passage | None) -> pd.
         return None
     finally:
         bar.empty()
+    if missing:
+        st.warning(say("Some checkpoints cannot be measured. The pictures are of the others."))
+        for error in missing.values():
+            st.text(literal(str(error)))
     return found
 
 

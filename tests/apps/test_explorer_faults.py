@@ -10,20 +10,11 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from interp.model.config import TransformerConfig
-from interp.model.transformer import HookedTransformer
-from interp.pretrained.folder import save_folder
-from interp.tokenizer import Tokenizer
+from tests.apps.hostile import VOCABULARY, save
 from tests.apps.test_explorer import PAGES, alts, go, prompt, strips
 from tests.figures.markup import read_html
 
 Explore = Callable[..., AppTest]
-
-VOCABULARY = [  # what somebody would put into a model to break the page that shows it
-    *("?", "<img/src=x/onerror=alert(1)>", "![](http://x.test/y)", "</script>", "**bold**"),
-    *("[a](http://b.test)", "\u202eabc", "\u200b", "\x1b[31m", "👩\u200d👧", "$x$", "`c`"),
-    *(":material/error:", "|", "<s onload='x'>", "\n", "{{7*7}}", "${x}", "a" * 300),
-]
 
 
 @pytest.fixture
@@ -36,22 +27,6 @@ def explore(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Explore:
         return AppTest.from_file(script, default_timeout=300).run()
 
     return start
-
-
-def save(folder: Path, *, tokenizer: bool = True, seed: int = 0) -> Path:
-    """A tiny random decoder in a folder."""
-    from tokenizers import Tokenizer as Backend
-    from tokenizers import models, pre_tokenizers
-
-    words = None
-    if tokenizer:
-        numbers = {word: i for i, word in enumerate(VOCABULARY)}
-        backend = Backend(models.WordLevel(numbers, unk_token="?"))
-        backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-        words = Tokenizer(backend, {"unk": "?"})
-    cfg = TransformerConfig(16, 2, 2, len(VOCABULARY), 32, default_prepend_bos=False)
-    save_folder(HookedTransformer(cfg, words, seed=seed).eval(), folder)
-    return folder
 
 
 def errors(page: AppTest) -> list[str]:
@@ -93,8 +68,10 @@ def test_a_broken_checkpoint_is_named_and_the_others_open(explore: Explore, tmp_
     assert errors(page) == [] and len(alts(page)) == 1 and alts(page) != last
     go(page, "training")
     page.button(key="heads_start").click().run()
-    assert errors(page) == ["These checkpoints cannot be measured."]
-    assert any("step-00000010" in text.value for text in page.text)
+    assert errors(page) == [] and len(page.warning) == 1
+    assert "2 checkpoints" in alts(page)[0]
+    for step in (10, 20):
+        assert any(f"step-{step:08d}" in text.value for text in page.text)
     go(page, "compare")
     page.radio(key="against").set_value("step").run()
     page.select_slider(key="other_step").set_value(10).run()
@@ -105,6 +82,7 @@ def test_a_broken_checkpoint_is_named_and_the_others_open(explore: Explore, tmp_
 
 def test_a_model_without_a_tokenizer_works_on_every_page(explore: Explore, tmp_path: Path) -> None:
     page = explore(save(tmp_path / "numbers", tokenizer=False))
+    assert errors(page) == [] and len(alts(page)) == 1  # it begins with a text that it can read
     prompt(page, "1 2 3 1 2")
     for name in PAGES:
         assert errors(go(page, name)) == []
