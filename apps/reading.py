@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from interp import Run
 
 TOP = 10  # predictions kept for each position
+_DIGITS = 20  # of a token's number; Python refuses to read thousands of them
 ANSWER = 48  # tokens that an encoder-decoder writes at most
 _PATTERNS = {  # what attends to what, by the prefix of its blocks
     "decoder": {"attention": "blocks.{}.attn"},
@@ -145,7 +146,11 @@ def encode(_model: Any, weights: str, text: str) -> Passage:
 
 def _numbers(text: str, d_vocab: int) -> tuple[int, ...]:
     words = text.split()
-    if not words or not all(word.isdecimal() and int(word) < d_vocab for word in words):
+
+    def known(word: str) -> bool:
+        return word.isdecimal() and len(word) <= _DIGITS and int(word) < d_vocab
+
+    if not words or not all(map(known, words)):
         raise InputError(
             f"This model has no tokenizer: write numbers of tokens from 0 to {d_vocab - 1}, with "
             "spaces between."

@@ -13,7 +13,7 @@ from apps.reading import Passage, encode, token_texts
 from apps.results import goal, patched, without_head
 from apps.results_steering import effect, written
 from apps.state import State, current
-from interp import InterpError
+from interp import InputError, InterpError
 from interp.figures.change import change_chart
 from interp.figures.labels import literal, number, shorten, visible
 from interp.figures.patching import patch_chart
@@ -98,7 +98,10 @@ def _replaced(
     """The passage with one token replaced by what the reader wrote."""
     model = state.opened.model
     if model.tokenizer is None:
-        (token,) = encode(model, state.opened.weights, other).ids[:1]
+        found = encode(model, state.opened.weights, other)
+        (token, *more) = found.source or found.ids
+        if more:
+            raise InputError("Write the number of one token.")
     else:
         token = int(model.to_single_token(other))
     ids = (*read[:place], token, *read[place + 1 :])
@@ -159,8 +162,12 @@ def _steer(state: State) -> None:
     if not opened.model.cfg.has_vocabulary_head or opened.model.cfg.shape == "encoder":
         return
     strength = st.slider(say("How much"), -8.0, 8.0, 2.0, 0.5, key="strength", bind="query-params")
-    with st.spinner(say("Writing"), show_time=True):
-        text = written(opened, opened.weights, state.passage, sides, state.layer, strength)
+    try:
+        with st.spinner(say("Writing"), show_time=True):
+            text = written(opened, opened.weights, state.passage, sides, state.layer, strength)
+    except InterpError as error:
+        refuse(say("The model cannot be steered this way."), error)
+        return
     one, two = st.columns(2)
     one.header(say("By itself"))
     one.code(literal(text.plain), language=None, wrap_lines=True)

@@ -76,9 +76,10 @@ def _settings(pair: bool) -> Writing:
             bind="query-params",
         ),
         columns[2].slider("top-p", 0.05, 1.0, 0.95, 0.05, key="top_p", bind="query-params"),
-        columns[3].number_input(
-            say("Seed"), 0, 2**31 - 1, 0, key="seed", bind="query-params"
-        ),
+        # A number with a fraction: of a whole one, infinity in the address ends the page.
+        int(columns[3].number_input(
+            say("Seed"), 0.0, 2.0**31 - 1, 0.0, 1.0, "%.0f", key="seed", bind="query-params",
+        )),
     )  # fmt: skip
 
 

@@ -39,8 +39,8 @@ class Coder:
         about: where it comes from, plain values for JSON.
 
     Raises:
-        ConfigError: shapes that do not fit each other, a weight that is not finite, or not exactly
-            one of `k` and `threshold`.
+        ConfigError: no latents, shapes that do not fit each other, a weight that is not finite, or
+            not exactly one of `k` and `threshold`.
     """
 
     W_enc: Tensor
@@ -56,6 +56,8 @@ class Coder:
     def __post_init__(self) -> None:
         if self.W_enc.ndim != 2 or self.W_dec.ndim != 2:
             raise ConfigError("W_enc and W_dec of a dictionary must be matrices.")
+        if not self.latents:
+            raise ConfigError("A dictionary needs at least one latent; W_enc has no columns.")
         wanted = {
             "b_enc": (self.latents,),
             "W_dec": (self.latents, self.d_out),
