@@ -11,6 +11,7 @@ from interp.errors import TrainingError
 
 _WINDOW = 128  # latest gradient norms that say what is usual
 _LEAST = 32  # as many of them before anything counts as unusual
+_SPIKES = 4  # in a row after which it is not the batches that are unusual, but the place
 _IN_A_ROW = 20  # skipped steps after which the training is lost
 
 
@@ -19,7 +20,9 @@ class Guard:
 
     Gradient norms vary by factors, so they are judged on a log scale: a step is a spike if its log
     norm lies `spike` standard deviations above the mean of the latest accepted ones (as OLMo's
-    skip-step optimiser does, on a linear scale).
+    skip-step optimiser does, on a linear scale). One batch can be bad; when one after the other is
+    a spike, the model has come to a steeper place, as where a circuit forms at once, and what is
+    usual begins anew there.
 
     Args:
         spike: standard deviations; 0 accepts everything finite.
@@ -42,7 +45,7 @@ class Guard:
         if not math.isfinite(norm):
             return f"the gradient's norm is {norm}"
         known = self.history[:-1][~self.history[:-1].isnan()]
-        if self.spike == 0 or len(known) < _LEAST or norm == 0:
+        if self.spike == 0 or len(known) < _LEAST or norm == 0 or self.history[-1] >= _SPIKES:
             return None
         spread = max(float(known.std()), 0.05)  # a run may be very even, and is still allowed 30 %
         above = (math.log(norm) - float(known.mean())) / spread
@@ -64,6 +67,8 @@ class Guard:
                     "back to an earlier checkpoint, with a lower learning_rate or more clipping."
                 )
             return
+        if self.history[-1] >= _SPIKES:
+            self.history[:-1] = math.nan
         self.history[-1] = 0
         if norm > 0:
             self.history[:-1] = self.history[:-1].roll(1)
