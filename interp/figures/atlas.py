@@ -141,8 +141,9 @@ def layer_lines(run: str, rows: pd.DataFrame, scheme: Scheme) -> _Panel:
     data["layer"] = data["layer"].astype(int)
     present = [name for name in _SERIES.values() if name in set(data["series"])]
     legend = alt.Legend(
-        title=None, orient="right", symbolType="stroke", symbolSize=400, labelLimit=260
-    )
+        title=None, orient="right", symbolType="stroke", symbolSize=400, symbolOpacity=1,
+        labelLimit=260,
+    )  # fmt: skip
     paint = group_colors(len(present), scheme)
     color = alt.Color("series:N", scale=alt.Scale(domain=present, range=paint), legend=legend)
     dashes = [list(dash) for dash in _DASHES[: len(present)]]

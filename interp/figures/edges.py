@@ -38,17 +38,19 @@ def edges_chart(frame: pd.DataFrame, *, scheme: Scheme = "light") -> Figure:
     for run, mine in data.groupby("run", sort=False):
         whole = frame[frame["run"] == run]
         lines = layer_lines(str(run), whole, scheme)
-        rows.append(alt.hconcat(lines, _map(mine, scheme), spacing=150))
+        counts = mine.groupby("label")["n"].first().sort_values(ascending=False, kind="stable")
+        mine = mine[mine["label"].isin(counts.index[:_MOST])]
+        both = alt.vconcat(lines, _map(mine, counts, scheme), spacing=20)
+        # The legend of the lines stands beside all, since their rules have names at their ends.
+        rows.append(both.resolve_scale(fill="independent"))
         findings.append(_finding(str(run), whole, mine))
     chart = alt.vconcat(*rows, spacing=28)
     return Figure(themed(chart, scheme), " ".join(findings), data.reset_index(drop=True))
 
 
-def _map(data: pd.DataFrame, scheme: Scheme) -> alt.LayerChart | alt.FacetChart:
+def _map(data: pd.DataFrame, counts: pd.Series, scheme: Scheme) -> alt.LayerChart | alt.FacetChart:
     colors = PALETTES[scheme]
-    counts = data.groupby("label")["n"].first().sort_values(ascending=False, kind="stable")
     shown = counts.index[:_MOST]
-    data = data[data["label"].isin(shown)]
     sure = Values("F1")
     cells = pd.DataFrame(
         {

@@ -76,6 +76,11 @@ def test_a_linear_label_of_both_ends_is_found_and_a_label_of_neither_is_not() ->
     assert by_layer(frame, "micro_f1") == [1.0] and by_layer(frame, "macro_f1") == [1.0]
     assert (frame.loc[frame["metric"] == "f1", "value"] == 1.0).all()
     assert set(frame["label"].dropna()) == {f"{a} on {b}" for a in "DN" for b in "DN"}
+    figure = edges_chart(frame)
+    assert "edges are read best at the embedding, micro-F1 100%" in figure.alt
+    assert {"D on N", "most frequent label of the word"} <= set(texts_of(drawn(figure.chart)))
+    with pytest.raises(InputError, match="no `f1` of a label"):
+        edges_chart(frame[frame["metric"] != "f1"])
     # One end alone knows half of it.
     assert by_layer(frame, "type_majority")[0] < 0.75
     nothing = ask(tied("nothing"))
@@ -209,9 +214,8 @@ def test_the_command_and_its_chart(
     frame = pd.read_parquet(out)
     assert {"nsubj", "det", "punct"} <= set(frame["label"].dropna())
     assert {"new types", "new lemmas"} < set(frame["split"])
-    figure = edges_chart(frame, scheme="dark")
-    assert "edges are read best at the embedding" in figure.alt
-    assert {"nsubj", "random weights"} & set(texts_of(drawn(figure.chart)))
+    words = set(texts_of(drawn(edges_chart(frame, scheme="dark").chart)))
+    assert {"nsubj", "the task, random weights", "the task, lemmas never seen"} <= words
 
 
 def test_named_stretches_are_read(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

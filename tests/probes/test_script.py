@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import altair as alt
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -22,6 +23,7 @@ from interp.model.transformer import HookedTransformer
 from interp.pretrained import save_folder
 from probes import ANALYSES
 from probes.frames import KEYS, VALUES, read, tidy, write
+from probes.multiplicity import corrected
 from probes.script import Script
 from probes.subjects import over, subjects
 
@@ -143,6 +145,19 @@ def test_a_result_of_other_options_is_not_completed(run: Path, tmp_path: Path, c
     assert script(Counting(), add_arguments=add).main(command) == 0
     assert script(Counting(), add_arguments=add).main([*command, "--task", "b"]) == 2
     assert "other options" in capsys.readouterr().err
+
+
+def test_what_is_said_of_all_models_is_said_anew_with_each(run: Path, tmp_path: Path) -> None:
+    def measure(model: Any, options: argparse.Namespace) -> pd.DataFrame:
+        return pd.DataFrame({"metric": ["m", "none"], "value": [1.0, 2.0], "p": [0.02, np.nan]})
+
+    out = tmp_path / "p.parquet"
+    command = ["--run", str(run), "--out", str(out)]
+    for steps in (["0"], ["0", "10", "100"]):
+        assert script(measure, together=corrected).main([*command, "--steps", *steps]) == 0
+        tested = read(out)[0].dropna(subset="p")
+        assert tested["p_holm"].tolist() == [0.02 * len(steps)] * len(steps)
+        assert tested["p_bh"].tolist() == [0.02] * len(steps)
 
 
 @pytest.mark.parametrize("ending", [".html", ".svg", ".png"])
