@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pandas as pd
 import pytest
 
 from interp.errors import InputError
-from interp.train.size import PUBLISHED, ScalingLaw, fit, fit_file, known_law
+from interp.train.size import PUBLISHED, ScalingLaw, fit, fit_file, known_law, runs
 from interp.train.size.laws import COEFFICIENTS
 from tests.train.size.test_laws import a_law
 
@@ -124,12 +125,19 @@ def test_runs_that_give_no_law_are_refused(frame: pd.DataFrame, says: str) -> No
         fit(frame)
 
 
+@pytest.fixture
+def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file is fitted with 200 draws, which take seconds and move no coefficient."""
+    monkeypatch.setattr(runs, "fit", partial(fit, draws=2))
+
+
 def written(folder: Path, frame: pd.DataFrame) -> Path:
     path = folder / "runs.csv"
     frame.to_csv(path, index=False)
     return path
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_a_file_says_how_its_parameters_are_counted(tmp_path: Path) -> None:
     frame = runs_of(SMALL)
     frame["parameters_all"] = 3 * frame["parameters"]
@@ -141,6 +149,7 @@ def test_a_file_says_how_its_parameters_are_counted(tmp_path: Path) -> None:
     assert (plain.counting, whole.counting) == ("matrices", "all")
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_a_file_may_hold_bits_per_byte(tmp_path: Path) -> None:
     frame = runs_of(SMALL)
     frame["bits_per_byte"] = frame["loss"] / np.log(2) / 3.5
@@ -168,6 +177,7 @@ def test_files_that_are_no_runs_are_refused(tmp_path: Path, content: bytes, says
         fit_file(tmp_path / "absent.csv")
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_losses_of_several_vocabularies_do_not_mix(tmp_path: Path) -> None:
     frame = runs_of(SMALL)
     frame["d_vocab"] = [512, 1024] * 15
@@ -177,6 +187,7 @@ def test_losses_of_several_vocabularies_do_not_mix(tmp_path: Path) -> None:
     assert fit_file(written(tmp_path, frame)).d_vocab is None
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_the_packages_law_is_the_fit_of_its_record(repository: Path) -> None:
     for counting in ("matrices", "all", "blocks"):
         found = fit_file(repository / "docs" / "records" / "size-sweep.csv", counting)
