@@ -8,9 +8,9 @@ import pytest
 
 from benchmarks import walks
 from benchmarks.walks import Clock
-from tests.apps.test_explorer_browser import address, browser, playwright, visit
+from tests.apps.test_explorer_browser import browser, playwright, visit
 
-__all__ = ["address", "browser"]  # fixtures
+__all__ = ["browser"]  # a fixture
 
 pytestmark = pytest.mark.browser
 
