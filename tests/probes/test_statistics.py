@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -78,6 +80,23 @@ def test_sign_flips_reject_noise_no_more_often_than_the_level() -> None:
     assert np.mean(np.array(smallest) < 0.05) < 0.05 + 3.5 * np.sqrt(0.05 * 0.95 / 200)
     found = sign_flips(generator.normal(size=(40, 20)) + (np.arange(20) == 7), np.arange(40))
     assert found[7] < 0.01 and (np.delete(found, 7) > 0.05).all()
+
+
+def test_sign_flips_are_a_sample_of_all_flips() -> None:
+    """Of seven clusters there are 128 flips: what share of them reaches what was measured."""
+    generator = np.random.default_rng(4)
+    values = generator.normal(size=(21, 3)) + np.array([0.0, 0.3, 0.8])
+    clusters = np.arange(21) // 3
+    sums, _ = cluster_means(values, clusters)
+    flips = np.array(list(product((-1, 1), repeat=7)))
+    statistics = flips @ sums / np.sqrt((sums**2).sum(0))
+    observed = statistics[-1] - 1e-12
+    alone = sign_flips(values, clusters, draws=20_000, corrected=False)
+    np.testing.assert_allclose(alone, (statistics >= observed).mean(0), atol=0.015)
+    together = sign_flips(values, clusters, draws=20_000)
+    largest = statistics.max(1, keepdims=True)
+    np.testing.assert_allclose(together, (largest >= observed).mean(0), atol=0.015)
+    assert (alone <= together).all() and (alone < together).any()
 
 
 def test_columns_without_difference_are_no_evidence() -> None:
