@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from types import ModuleType
 
 import pytest
@@ -31,3 +32,15 @@ def answer(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Part], None]:
         monkeypatch.setitem(sys.modules, f"apps.audit.parts.{name}", module)
 
     return put
+
+
+@pytest.fixture
+def draw_no_more(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Leaves out the pictures of parts from then on: they take much of the time."""
+
+    def leave_out(*parts: str) -> None:
+        for name in parts:
+            module = import_module(f"apps.audit.parts.{name}")
+            monkeypatch.setattr(module, "figure_html", lambda draw: "")
+
+    return leave_out

@@ -3,7 +3,7 @@ where nothing can be measured that is said."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -11,7 +11,6 @@ import pytest
 
 import interp
 from apps.audit.audited import Audited, Examples
-from apps.audit.opening import open_audited
 from apps.audit.parts import explainers, interventions, shortcuts
 from apps.audit.section import Finding, Section
 from interp.train.tasks.language_modelling import LanguageModelling, MaskedLM
@@ -56,7 +55,7 @@ def same(one: Section, other: Section) -> None:
     assert one.findings == other.findings and one.measures == other.measures
 
 
-def test_a_planted_shortcut_is_named_with_its_figures() -> None:
+def test_a_planted_shortcut_is_named_with_its_figures(draw_no_more: Callable[..., None]) -> None:
     given = audited(classifier(True), TASK, planted(200))
     section = shortcuts.part(given)
     finding = checked(section, "shortcuts")["shortcuts.words"]
@@ -67,6 +66,7 @@ def test_a_planted_shortcut_is_named_with_its_figures() -> None:
         )
     assert section.measures["deciding_words"] == 2
     assert section.measures["random_words"] < 0.2
+    draw_no_more("shortcuts")
     same(section, shortcuts.part(given))
 
 
@@ -85,7 +85,7 @@ def test_hostile_words_are_shown_and_do_nothing() -> None:
     assert "\u202e" not in said and "\n" not in said and "⟨U+202E⟩" in said and "at the end" in said
 
 
-def test_interventions_say_what_goes_with_each_part() -> None:
+def test_interventions_say_what_goes_with_each_part(draw_no_more: Callable[..., None]) -> None:
     given = audited(classifier(False), TASK, reviews(80))
     section = interventions.part(given)
     found = checked(section, "interventions")
@@ -93,6 +93,7 @@ def test_interventions_say_what_goes_with_each_part() -> None:
     assert "beyond chance" in found["interventions.heads"].sentence
     assert "random change of the same size" in found["interventions.layers"].sentence
     assert 0 <= section.measures["largest_head_share"] <= 1
+    draw_no_more("interventions")
     same(section, interventions.part(given))
 
 
@@ -137,14 +138,3 @@ def test_what_cannot_be_measured_is_unknown_and_says_why(name: str) -> None:
     found = checked(section, name)
     assert {finding.level for finding in found.values()} == {"unknown"}
     assert "no " in section.findings[0].sentence
-
-
-@pytest.mark.slow
-def test_the_zoo_has_its_shortcut_where_it_was_planted() -> None:
-    fallen, honest = (shortcuts.part(open_audited(name)) for name in ("planted", "reviews"))
-    finding = checked(fallen, "shortcuts")["shortcuts.words"]
-    assert finding.level == "risk" and finding.weight >= shortcuts.FIRST
-    assert "“bird” turns the verdict to “neg”" in finding.sentence
-    assert "“month”" in finding.sentence
-    assert all(finding.level != "risk" for finding in honest.findings)
-    assert fallen.measures["deciding_words"] == 2 and honest.measures["deciding_words"] == 0

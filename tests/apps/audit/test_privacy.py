@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -29,6 +30,7 @@ from probes.privacy.canaries import FILE, save
 from tests.train.tasks.small import examples, model, pairs, sentences
 
 PLANTED = make_canaries((0, 1, 8, 32), 4, digits=3)
+DRAWN = ("canaries", "membership")  # the answers that have pictures
 
 
 class Texts:
@@ -91,12 +93,11 @@ def test_planted_secrets_are_named_with_their_exposure_and_p_values(
 
 
 def test_secrets_that_were_never_put_in_raise_no_alarm(
-    learner: HookedTransformer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    learner: HookedTransformer, tmp_path: Path, draw_no_more: Callable[..., None]
 ) -> None:
     """The record names canaries that another training had: over many of them false alarms stay at
     their level, which is a hundredth."""
-    module = import_module("apps.audit.parts.privacy.canaries")
-    monkeypatch.setattr(module, "figure_html", lambda draw: "")  # what takes the time
+    draw_no_more("privacy.canaries")
     risks = 0
     for seed in range(30):
         others = make_canaries((0, 1, 4), 4, digits=2, seed=100 + seed)
@@ -106,10 +107,9 @@ def test_secrets_that_were_never_put_in_raise_no_alarm(
 
 
 def test_without_a_record_chance_is_shown_and_nothing_is_below_it(
-    learner: HookedTransformer, monkeypatch: pytest.MonkeyPatch
+    learner: HookedTransformer, draw_no_more: Callable[..., None]
 ) -> None:
-    module = import_module("apps.audit.parts.privacy.canaries")
-    monkeypatch.setattr(module, "figure_html", lambda draw: "")
+    draw_no_more("privacy.canaries")
     sections = [canaries(replace(audit(learner), seed=seed)) for seed in range(6)]
     alarms = [section.measures["controls.alarms"] for section in sections]
     assert {section.measures["controls.expected"] for section in sections} == {2.0}
@@ -190,7 +190,9 @@ def test_what_is_written_out_of_the_training_data_is_a_risk(
 
 @pytest.mark.parametrize("given", [False, True])
 @pytest.mark.parametrize("shape", ["decoder", "encoder", "encoder_decoder", "classifier"])
-def test_every_shape_is_answered_and_twice_alike(shape: str, given: bool) -> None:
+def test_every_shape_is_answered_and_twice_alike(
+    shape: str, given: bool, draw_no_more: Callable[..., None]
+) -> None:
     classifier = {"head": "classification", "n_classes": 2, "class_names": ("neg", "pos")}
     of = model("encoder", **classifier) if shape == "classifier" else model(shape)
     records: list[Any] = sentences(60)
@@ -202,7 +204,9 @@ def test_every_shape_is_answered_and_twice_alike(shape: str, given: bool) -> Non
     known = {}
     if given:
         known = {"learnt": Examples(records[:30], "in"), "held_out": Examples(records[30:], "out")}
-    one, two = (part(audit(of, **known)) for _ in range(2))
+    one = part(audit(of, **known))
+    draw_no_more(*(f"privacy.{name}" for name in DRAWN))
+    two = part(audit(of, **known))
     keys = ["canaries", "extraction", "membership", "personal_learnt", "personal_written"]
     assert {finding(one, key).level for key in keys} <= {"unknown", "fine", "caution"}
     assert not any(found.level == "risk" for found in one.findings)
