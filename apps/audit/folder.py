@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 RECIPE = "recipe.json"
 _NAME = re.compile("[a-z0-9_]+")
+_HALF = ".*.*-*"  # the names that `writing` gives to what is not yet whole; a kill leaves one
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,9 @@ class AuditFolder:
                 f"{path} holds an audit that differs in {', '.join(differences)}. Name another "
                 "folder with --out, or take that one away; --since compares with it."
             )
+        for place in (path, path / "sections", path / "tables"):
+            for left in place.glob(_HALF):
+                left.unlink()
         return cls(path)
 
     def section_file(self, part: str) -> Path:

@@ -188,6 +188,20 @@ def test_a_folder_of_something_else_is_left_alone(induction: Audited, tmp_path: 
     assert [path.name for path in tmp_path.iterdir()] == ["novel.txt"]
 
 
+def test_what_a_kill_left_half_written_is_taken_away(
+    induction: Audited, tmp_path: Path, answer: Put
+) -> None:
+    out = tmp_path / "a"
+    answer("data", lambda audited: quick("data"))
+    run_audit(induction, out, parts=["data"])
+    half = ("sections/.data.json-x1", "tables/.data.rows.parquet-y2", ".audit.html-z3")
+    for name in (*half, ".gitignore", "notes.md"):
+        (out / name).write_text("half")
+    run_audit(induction, out, parts=["data"])
+    assert not any((out / name).exists() for name in half)
+    assert (out / ".gitignore").exists() and (out / "notes.md").exists()
+
+
 def test_two_audits_of_one_recipe_have_the_same_tables(induction: Audited, tmp_path: Path) -> None:
     parts = ["identity", "limits", "changes", "reproduce"]
     reports = [run_audit(induction, tmp_path / name, parts=parts) for name in "ab"]
