@@ -67,7 +67,7 @@ def kill(child: int, folder: Path) -> bool:
 def open_all(folder: Path, known: dict[Path, int]) -> None:
     """Opens the checkpoints that are not those that are known; knows them afterwards."""
     for checkpoint in (folder / "checkpoints").glob("step-*"):
-        written = checkpoint.stat().st_mtime_ns
+        written = max(path.stat().st_mtime_ns for path in (checkpoint, *checkpoint.iterdir()))
         if known.get(checkpoint) != written:
             interp.load(checkpoint)
             known[checkpoint] = written

@@ -36,7 +36,7 @@ def test_exact_runs_give_back_their_law(law: ScalingLaw) -> None:
     assert found.unidentified == () and found.scatter < 1e-6
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("law", [*PUBLISHED.values(), SMALL], ids=[*PUBLISHED, "small"])
 def test_noisy_runs_give_exponents_within_two_hundredths(law: ScalingLaw, seed: int) -> None:
     found = fit(runs_of(law, noise=1e-3, seed=seed), draws=2)
