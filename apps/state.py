@@ -114,7 +114,9 @@ def choose_text() -> tuple[str, str, str]:
     name = st.selectbox(
         say("Model"), known, key="model", bind="query-params", on_change=_begin_anew
     )
-    if "text" not in st.session_state:
+    # A session may begin with a text that its state has not yet: from the address, or from a window
+    # whose server was lost.
+    if "text" not in st.session_state and "text" not in st.query_params:
         st.session_state["text"] = examples(name)[0].text
     with st.form("prompt", border=False):
         text = st.text_area(
