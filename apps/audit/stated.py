@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from interp.data.document import sound
 from interp.errors import InputError
 from interp.untrusted import read_toml, shown
 
@@ -219,8 +220,8 @@ def _yaml(text: str) -> dict[str, Any]:
 def _plain(value: Any) -> str:
     """Text or a list of texts; YAML may hold what is endless once it is written out."""
     if isinstance(value, list):
-        return ", ".join(one for one in value[:20] if isinstance(one, str))
-    return value if isinstance(value, str) else ""
+        return sound(", ".join(one for one in value[:20] if isinstance(one, str)))
+    return sound(value) if isinstance(value, str) else ""
 
 
 def _cut(text: str) -> str:
@@ -233,6 +234,8 @@ def _cut(text: str) -> str:
 def _json(path: Path | None) -> dict[str, Any]:
     try:
         values = json.loads(_text(path) or "{}")
+        # Tables hold no half characters, which JSON can name.
+        values = json.loads(json.dumps(values, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError):
         return {}
     return values if isinstance(values, dict) else {}

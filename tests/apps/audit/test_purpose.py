@@ -138,3 +138,12 @@ def test_a_card_is_read_in_the_time_of_its_length(tmp_path: Path, piece: str) ->
 def test_a_table_of_figures_with_a_huge_cell_is_as_good_as_none(tmp_path: Path) -> None:
     (tmp_path / "evaluation.csv").write_text("metric,value\nloss," + "1" * 200_000 + "\n")
     assert Stated.read(tmp_path).figures == ()
+
+
+def test_half_characters_become_text(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text('---\nlicense: "\\ud800"\n---\n')
+    rows = '[{"metric": "\\ud800x", "value": "\\ud800", "\\ud800": "\\udfff"}]'
+    (tmp_path / "training.json").write_text(f'{{"figures": {rows}}}')
+    section = part(subject("lm", folder=tmp_path))
+    assert all(text.encode("utf-8") for text in section.tables["statements"]["stated"])
+    assert len(Stated.read(tmp_path).frame()) == 1
