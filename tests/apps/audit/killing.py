@@ -59,9 +59,13 @@ def life(audited: Audited, folder: Path, patience: float) -> bool:
     if child == 0:
         run_audit(audited, folder, parts=PARTS)
         os._exit(0)
-    time.sleep(patience)
-    os.kill(child, signal.SIGKILL)  # of one that is done, this is nothing
-    _, status = os.waitpid(child, 0)
+    until = time.monotonic() + patience
+    while not (ended := os.waitpid(child, os.WNOHANG))[0] and time.monotonic() < until:
+        time.sleep(0.002)
+    if not ended[0]:
+        os.kill(child, signal.SIGKILL)
+        ended = os.waitpid(child, 0)
+    status = ended[1]
     assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0, "the audit itself failed"
     return os.WIFSIGNALED(status)
 
@@ -84,7 +88,7 @@ def main(kills: int, folder: Path) -> None:
     seconds = time.monotonic() - began
     died, done, equal, in_write, answers = 0, 0, 0, 0, set()
     while died < kills or killed.exists():
-        patience = random.uniform(0, 0.5 * seconds) if died < kills else 100 * seconds
+        patience = random.uniform(0, 0.5 * seconds) if died < kills else float("inf")
         if life(audited, killed, patience):
             died += 1
             in_write += any(killed.rglob(".*"))
