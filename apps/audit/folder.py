@@ -48,7 +48,7 @@ class AuditFolder:
         """
         file = path / RECIPE
         if not file.is_file():
-            if path.is_dir() and any(path.iterdir()):
+            if path.is_dir() and not all(f.match(f".{RECIPE}-*") for f in path.iterdir()):
                 raise ConfigError(f"{path} holds other files. Name a new folder with --out.")
             with writing(file) as out:
                 json.dump(dataclasses.asdict(recipe), out, indent=2)

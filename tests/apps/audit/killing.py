@@ -17,10 +17,12 @@ import shutil
 import signal
 import sys
 import time
+import traceback
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from apps.audit.audited import Audited
 from apps.audit.folder import AuditFolder
 from apps.audit.recipe import Recipe
 from apps.audit.running import run_audit
@@ -30,6 +32,8 @@ PARTS = (
     *("identity", "purpose", "data", "performance", "shortcuts", "cases", "interventions"),
     *("limits", "reproduce"),
 )
+
+_BROKEN = 99  # the exit code of what failed by itself
 
 
 def files(folder: Path) -> dict[str, Any]:
@@ -53,46 +57,61 @@ def _timeless(values: Any) -> Any:
     return [_timeless(value) for value in values] if isinstance(values, list) else values
 
 
-def life(audited: Audited, folder: Path, patience: float) -> bool:
-    """One process that makes the audit; whether it was killed before it was done."""
+def started(work: Callable[[], int]) -> int:
+    """The number of a forked process whose exit code is what the work returns."""
     child = os.fork()
     if child == 0:
-        run_audit(audited, folder, parts=PARTS)
-        os._exit(0)
+        code = _BROKEN
+        try:
+            code = work()
+        except BaseException:
+            traceback.print_exc()
+        os._exit(code)
+    return child
+
+
+def ended(child: int, patience: float = float("inf")) -> int | None:
+    """The exit code of a process; None for one that was killed when the patience had ended."""
     until = time.monotonic() + patience
-    while not (ended := os.waitpid(child, os.WNOHANG))[0] and time.monotonic() < until:
+    while not (end := os.waitpid(child, os.WNOHANG))[0] and time.monotonic() < until:
         time.sleep(0.002)
-    if not ended[0]:
+    if not end[0]:
         os.kill(child, signal.SIGKILL)
-        ended = os.waitpid(child, 0)
-    status = ended[1]
-    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0, "the audit itself failed"
-    return os.WIFSIGNALED(status)
-
-
-def opened(audited: Audited, folder: Path) -> int:
-    """Opens every answer that is there; how many there are."""
-    if not folder.exists():
-        return 0
-    begun = AuditFolder.open(folder, Recipe.of(audited))
-    return sum(begun.stored(part) is not None for part in PARTS)
+        os.waitpid(child, 0)
+        return None
+    code = os.waitstatus_to_exitcode(end[1])
+    assert 0 <= code < _BROKEN, "the audit itself failed"
+    return code
 
 
 def main(kills: int, folder: Path) -> None:
     random.seed(0)
+    for part in PARTS:
+        import_module(f"apps.audit.parts.{part}")
     audited = subject("classification")
     whole, killed = folder / "whole", folder / "killed"
-    run_audit(audited, folder / "first", parts=PARTS)  # imports what the parts import
+
+    def audit(out: Path) -> int:
+        run_audit(audited, out, parts=PARTS)
+        return 0
+
+    def opened() -> int:
+        """Opens every answer that is there; how many there are."""
+        begun = AuditFolder.open(killed, Recipe.of(audited))
+        return sum(begun.stored(part) is not None for part in PARTS)
+
+    # All work is done in children: one that is forked from a process with threads may hang.
     began = time.monotonic()
-    run_audit(audited, whole, parts=PARTS)
+    ended(started(lambda: audit(whole)))
     seconds = time.monotonic() - began
-    died, done, equal, in_write, answers = 0, 0, 0, 0, set()
+    died, done, equal, in_write, answers = 0, 0, 0, 0, set[int | None]()
     while died < kills or killed.exists():
-        patience = random.uniform(0, 0.5 * seconds) if died < kills else float("inf")
-        if life(audited, killed, patience):
+        patience = random.uniform(0, 0.7 * seconds) if died < kills else float("inf")
+        if ended(started(lambda: audit(killed)), patience) is None:
             died += 1
-            in_write += any(killed.rglob(".*"))
-            answers.add(opened(audited, killed))
+            if killed.exists():
+                in_write += any(killed.rglob(".*"))
+                answers.add(ended(started(opened)))
         else:
             done += 1
             equal += files(killed) == files(whole)
@@ -100,7 +119,7 @@ def main(kills: int, folder: Path) -> None:
     result = {
         "kills": died,
         "in_write": in_write,
-        "answers": sorted(answers),
+        "answers": sorted(found for found in answers if found is not None),
         "audits": done,
         "equal": equal,
         "seconds": round(seconds, 1),

@@ -192,9 +192,16 @@ def test_what_a_kill_left_half_written_is_taken_away(
     induction: Audited, tmp_path: Path, answer: Put
 ) -> None:
     out = tmp_path / "a"
+    out.mkdir()
+    (out / ".recipe.json-x0").write_text("half")
     answer("data", lambda audited: quick("data"))
     run_audit(induction, out, parts=["data"])
-    half = ("sections/.data.json-x1", "tables/.data.rows.parquet-y2", ".audit.html-z3")
+    half = (
+        ".recipe.json-x0",
+        "sections/.data.json-x1",
+        "tables/.data.rows.parquet-y2",
+        ".audit.html-z3",
+    )
     for name in (*half, ".gitignore", "notes.md"):
         (out / name).write_text("half")
     run_audit(induction, out, parts=["data"])
