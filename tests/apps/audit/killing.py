@@ -106,7 +106,7 @@ def main(kills: int, folder: Path) -> None:
     seconds = time.monotonic() - began
     died, done, equal, in_write, answers = 0, 0, 0, 0, set[int | None]()
     while died < kills or killed.exists():
-        patience = random.uniform(0, 0.7 * seconds) if died < kills else float("inf")
+        patience = random.uniform(0, seconds) if died < kills else float("inf")
         if ended(started(lambda: audit(killed)), patience) is None:
             died += 1
             if killed.exists():

@@ -24,5 +24,5 @@ def test_kills_leave_no_trace(tmp_path: Path, repository: Path) -> None:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     result = json.loads(done.stdout.splitlines()[-1])
-    assert result["kills"] >= 6 and len(result["answers"]) > 1  # it got on between
+    assert result["kills"] == 6 and max(result["answers"]) > 0  # it got on between
     assert result["audits"] > 0 and result["equal"] == result["audits"]
