@@ -40,9 +40,9 @@ def test_norms_that_stay_large_become_the_usual_ones() -> None:
 
 def test_what_is_not_finite_is_never_taken() -> None:
     guard = settled()
+    assert not any(taken(guard, math.inf) for _ in range(19))
     with pytest.raises(TrainingError, match="20 steps in a row"):
-        for _ in range(20):
-            assert not taken(guard, math.inf)
+        taken(guard, math.nan)
     guard = settled()
     assert not any(taken(guard, 1.0, loss=math.nan) for _ in range(19))
     assert taken(guard, 1.0)
