@@ -23,7 +23,7 @@ test: $(READY)  ## everything that CI runs: style, types, tests
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
-	OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(WORKERS) $(ARGS)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(WORKERS) --dist worksteal $(ARGS)
 
 bench: $(READY)  ## speed beside the peers, as one table
 	$(PY) -m benchmarks.hooks
