@@ -46,7 +46,7 @@ def show_features(state: State, at: int, what: str) -> None:
 
 
 def _show(state: State, at: int, folder: str) -> None:
-    opened, recipe = state.opened, (state.opened.weights, folder)
+    opened, recipe = state.opened, (state.opened.identity, folder)
     coder = open_dictionary(opened, *recipe)
     here = active(opened, *recipe, state.passage, at)
     first = [int(latent) for latent in here["neuron"]]
@@ -85,7 +85,7 @@ def _show(state: State, at: int, folder: str) -> None:
         else:
             st.text(say("It does not write to the stream directly."))
     st.header(say("Where it is strongest"))
-    _, texts = texts_of(opened, opened.weights)
+    _, texts = texts_of(opened, opened.identity)
     if not card.contexts:
         st.text(literal(say("It is active at no token of {what}.", what=texts)))
         return

@@ -85,7 +85,7 @@ def compute(name: str) -> First:
     from apps.state import METHODS, State, begin_at
 
     text, opened = examples(name)[0].text, open_model(name, name, None)
-    reading = read(opened.model, opened.weights, encode(opened.model, opened.weights, text))
+    reading = read(opened.model, opened.identity, encode(opened.model, opened.identity, text))
     at = begin_at(reading)
     state = State(opened, reading, at, place=0, foil=None, layer=0, head=0, method=METHODS[0])
     found, _ = attribution(state, state.method)

@@ -1,13 +1,15 @@
 """What the explorer computes of one text, each result kept under the recipe that made it.
 
-A recipe is the hash of the weights, the token ids and the parameters of the method; tensors and
+A recipe is the identity of the model, the token ids and the parameters of the method; tensors and
 models are never hashed. Every cache is bounded. The model has no global state, so that sessions
 share one without locks. torch is imported when the first model is opened.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -38,11 +40,18 @@ _PATTERNS = {  # what attends to what, by the prefix of its blocks
 
 @dataclass(frozen=True)
 class Opened:
-    """A model, and the hash of its weights that recipes name it by."""
+    """A model.
+
+    Attributes:
+        weights: their hash, as pages show it.
+        identity: hash of all that decides what it makes of a text, by which recipes name it: two
+            models of the same weights may have different tokenizers, or names of classes.
+    """
 
     name: str
     model: Any
     weights: str
+    identity: str
 
     @property
     def heads(self) -> tuple[int, int]:
@@ -114,11 +123,22 @@ def open_model(name: str, what: str, step: int | None) -> Opened:
 
     run = None if step is None else open_run(what)
     model = interp.load(what) if run is None or step is None else run.load(step)
-    return Opened(name, model, weights_hash(model))
+    return Opened(name, model, weights_hash(model), identity(model))
+
+
+def identity(model: Any) -> str:
+    """SHA-256 over all that decides what a model makes of a text: weights, configuration and
+    tokenizer."""
+    from interp.data.encoding import tokenizer_hash
+    from interp.model.fingerprint import weights_hash
+
+    words = None if model.tokenizer is None else tokenizer_hash(model.tokenizer)
+    parts = weights_hash(model), model.cfg.to_dict(), words
+    return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
-def encode(_model: Any, weights: str, text: str) -> Passage:
+def encode(_model: Any, identity: str, text: str) -> Passage:
     """The tokens of a text, and of an encoder-decoder what it writes for it.
 
     Raises:
@@ -159,7 +179,7 @@ def _numbers(text: str, d_vocab: int) -> tuple[int, ...]:
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
-def read(_model: Any, weights: str, passage: Passage) -> Reading:
+def read(_model: Any, identity: str, passage: Passage) -> Reading:
     """One forward pass over a text, and what the pages show of it. Treat the result as frozen."""
     import torch
 

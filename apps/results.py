@@ -33,20 +33,20 @@ def attribution(state: State, method: str) -> tuple[Attribution, bool]:
         InterpError: this method cannot explain this prediction.
     """
     fresh: list[bool] = []
-    weights = state.opened.weights
-    return _attribute(state, fresh, weights, state.passage, goal(state), method), bool(fresh)
+    identity = state.opened.identity
+    return _attribute(state, fresh, identity, state.passage, goal(state), method), bool(fresh)
 
 
 def report(state: State, methods: tuple[str, ...]) -> tuple[AttributionReport, bool]:
     """Several methods beside controls, and whether they were computed just now."""
     fresh: list[bool] = []
-    weights = state.opened.weights
-    return _report(state, fresh, weights, state.passage, goal(state), methods), bool(fresh)
+    identity = state.opened.identity
+    return _report(state, fresh, identity, state.passage, goal(state), methods), bool(fresh)
 
 
 @st.cache_resource(max_entries=256, show_spinner=False)
 def _attribute(
-    _state: State, _fresh: list[bool], weights: str, passage: Passage, what: Goal, method: str
+    _state: State, _fresh: list[bool], identity: str, passage: Passage, what: Goal, method: str
 ) -> Attribution:
     import interp
 
@@ -65,7 +65,7 @@ def _attribute(
 def _report(
     _state: State,
     _fresh: list[bool],
-    weights: str,
+    identity: str,
     passage: Passage,
     what: Goal,
     methods: tuple[str, ...],
@@ -85,7 +85,7 @@ def _report(
 
 @st.cache_resource(max_entries=64, show_spinner=False)
 def patched(
-    _opened: Opened, weights: str, clean: Passage, corrupted: Passage, kind: str, what: Goal
+    _opened: Opened, identity: str, clean: Passage, corrupted: Passage, kind: str, what: Goal
 ) -> Patched:
     """How much of a prediction on the clean text comes back when each part of its run is put into
     that of the corrupted one; the metric is the logit (or its difference to the foil's).
@@ -116,7 +116,7 @@ def patched(
 
 @st.cache_resource(max_entries=64, show_spinner=False)
 def without_head(
-    _opened: Opened, weights: str, passage: Passage, layer: int, head: int, what: Goal
+    _opened: Opened, identity: str, passage: Passage, layer: int, head: int, what: Goal
 ) -> pd.DataFrame:
     """The likeliest outputs with and without what a head writes: token, before, after."""
     import pandas as pd

@@ -50,7 +50,7 @@ class Made:
 
 
 @st.cache_resource(max_entries=3, show_spinner=False)
-def desk(_opened: Opened, weights: str, what: str) -> Desk:
+def desk(_opened: Opened, identity: str, what: str) -> Desk:
     """A place for the audit of a model.
 
     Raises:
@@ -73,7 +73,7 @@ def audit(opened: Opened, what: str, parts: tuple[str, ...], tell: Callable[[str
     """
     from apps.audit.running import run_audit
 
-    place = desk(opened, opened.weights, what)
+    place = desk(opened, opened.identity, what)
     folder = Path(place.folder.name) / "audit"
     with place.lock:
         report = run_audit(place.audited, folder, parts=parts, tell=tell)

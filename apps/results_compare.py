@@ -69,7 +69,7 @@ def changes(one: Side, other: Side) -> pd.DataFrame:
     import pandas as pd
 
     before, after = (
-        _probabilities(side.opened, side.opened.weights, side.passage, side.at)
+        _probabilities(side.opened, side.opened.identity, side.passage, side.at)
         for side in (one, other)
     )
     found = [row.argsort()[::-1][:TOP] for row in (before, after)]
@@ -82,7 +82,9 @@ def changes(one: Side, other: Side) -> pd.DataFrame:
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
-def _probabilities(_opened: Opened, weights: str, passage: Passage, at: int) -> NDArray[np.float32]:
+def _probabilities(
+    _opened: Opened, identity: str, passage: Passage, at: int
+) -> NDArray[np.float32]:
     """Of every output, [output]."""
     import torch
 
@@ -101,12 +103,12 @@ def explained(side: Side, target: Target, what: Goal, method: str) -> Attributio
     Raises:
         InterpError: this method cannot explain this prediction.
     """
-    return _explained(side.opened, target, side.opened.weights, side.passage, what, method)
+    return _explained(side.opened, target, side.opened.identity, side.passage, what, method)
 
 
 @st.cache_resource(max_entries=128, show_spinner=False)
 def _explained(
-    _opened: Opened, _target: Target, weights: str, passage: Passage, what: Goal, method: str
+    _opened: Opened, _target: Target, identity: str, passage: Passage, what: Goal, method: str
 ) -> Attribution:
     import interp
 

@@ -22,7 +22,7 @@ SUFFIXES = (".csv", ".tsv", ".jsonl")
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def probabilities(_opened: Opened, weights: str, texts: tuple[str, ...]) -> NDArray[np.float64]:
+def probabilities(_opened: Opened, identity: str, texts: tuple[str, ...]) -> NDArray[np.float64]:
     """A classifier's probabilities, [text, class], read in batches of like lengths.
 
     Raises:
@@ -37,7 +37,7 @@ def probabilities(_opened: Opened, weights: str, texts: tuple[str, ...]) -> NDAr
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def surprises(_opened: Opened, weights: str, texts: tuple[str, ...]) -> NDArray[np.float64]:
+def surprises(_opened: Opened, identity: str, texts: tuple[str, ...]) -> NDArray[np.float64]:
     """Nats for each token of a text, [text], of a decoder; NaN where there is none to predict.
 
     Raises:

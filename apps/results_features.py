@@ -29,7 +29,7 @@ def dictionaries(what: str) -> list[Path]:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def open_dictionary(_opened: Opened, weights: str, folder: str) -> Coder:
+def open_dictionary(_opened: Opened, identity: str, folder: str) -> Coder:
     """A dictionary of this model.
 
     Raises:
@@ -41,10 +41,10 @@ def open_dictionary(_opened: Opened, weights: str, folder: str) -> Coder:
 
     coder = load(folder).to(torch.float32)
     made_of = str(coder.about.get("model_hash", ""))
-    if made_of and not weights.startswith(made_of):
+    if made_of and not _opened.weights.startswith(made_of):
         raise InputError(
             f"The dictionary {Path(folder).name} was made of the weights {made_of}, and this model "
-            f"has {weights[:16]}. What it says would be about another model."
+            f"has {_opened.weights[:16]}. What it says would be about another model."
         )
     if coder.site not in _opened.model.hook_points:
         raise InputError(f"The dictionary reads {coder.site}, which this model does not have.")
@@ -52,12 +52,12 @@ def open_dictionary(_opened: Opened, weights: str, folder: str) -> Coder:
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
-def active(_opened: Opened, weights: str, folder: str, passage: Passage, at: int) -> pd.DataFrame:
+def active(_opened: Opened, identity: str, folder: str, passage: Passage, at: int) -> pd.DataFrame:
     """The features that are active at a position, the strongest first: `neuron`, `value`."""
     import pandas as pd
     import torch
 
-    coder = open_dictionary(_opened, weights, folder)
+    coder = open_dictionary(_opened, identity, folder)
     with torch.no_grad():
         _, cache = _opened.model.run_with_cache(**passage.inputs, names_filter=[coder.site])
         code = coder.encode(cache[coder.site][0, at].float())
@@ -69,21 +69,21 @@ def active(_opened: Opened, weights: str, folder: str, passage: Passage, at: int
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def where_strongest(_opened: Opened, weights: str, folder: str) -> Extremes:
+def where_strongest(_opened: Opened, identity: str, folder: str) -> Extremes:
     """Where in the built-in texts each feature is strongest."""
     from probes.dictionary import strongest
 
-    coder = open_dictionary(_opened, weights, folder)
-    examples, _ = texts_of(_opened, weights)
+    coder = open_dictionary(_opened, identity, folder)
+    examples, _ = texts_of(_opened, identity)
     return strongest(_opened.model, coder, examples, k=CONTEXTS)
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
-def feature_card(_opened: Opened, weights: str, folder: str, latent: int) -> Card:
+def feature_card(_opened: Opened, identity: str, folder: str, latent: int) -> Card:
     """Where a feature is strongest in the built-in texts, and what it writes."""
     from probes.dictionary import card
 
-    coder = open_dictionary(_opened, weights, folder)
-    examples, _ = texts_of(_opened, weights)
-    where = where_strongest(_opened, weights, folder)
+    coder = open_dictionary(_opened, identity, folder)
+    examples, _ = texts_of(_opened, identity)
+    where = where_strongest(_opened, identity, folder)
     return card(_opened.model, coder, examples, where, latent, most=WRITTEN)

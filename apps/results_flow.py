@@ -20,11 +20,11 @@ def flow(state: State) -> Contributions:
     Raises:
         InterpError: a part of the model has no rule for it.
     """
-    return _flow(state, state.opened.weights, state.passage, goal(state))
+    return _flow(state, state.opened.identity, state.passage, goal(state))
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
-def _flow(_state: State, weights: str, passage: Passage, what: Goal) -> Contributions:
+def _flow(_state: State, identity: str, passage: Passage, what: Goal) -> Contributions:
     from interp.explain.inside import contributions
 
     inputs = passage.inputs

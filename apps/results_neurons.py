@@ -44,7 +44,9 @@ class Responses:
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
-def strongest(_opened: Opened, weights: str, passage: Passage, layer: int, at: int) -> pd.DataFrame:
+def strongest(
+    _opened: Opened, identity: str, passage: Passage, layer: int, at: int
+) -> pd.DataFrame:
     """The neurons with the largest activations at a position, either sign: `neuron`, `value`.
 
     Raises:
@@ -62,7 +64,7 @@ def strongest(_opened: Opened, weights: str, passage: Passage, layer: int, at: i
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
-def written(_opened: Opened, weights: str, layer: int, neuron: int) -> pd.DataFrame:
+def written(_opened: Opened, identity: str, layer: int, neuron: int) -> pd.DataFrame:
     """The tokens that a neuron raises and lowers by itself; see `probes.neurons.writes`.
 
     Raises:
@@ -74,7 +76,7 @@ def written(_opened: Opened, weights: str, layer: int, neuron: int) -> pd.DataFr
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def responses(_opened: Opened, weights: str, layer: int) -> Responses:
+def responses(_opened: Opened, identity: str, layer: int) -> Responses:
     """What the neurons of a layer respond to in the built-in texts.
 
     Raises:
@@ -83,7 +85,7 @@ def responses(_opened: Opened, weights: str, layer: int) -> Responses:
     from probes.neurons import neurons
 
     _point(_opened.model, layer)
-    examples, what = texts_of(_opened, weights)
+    examples, what = texts_of(_opened, identity)
     found = neurons(_opened.model, examples, k=CONTEXTS, layers=[layer])
     site = f"{_opened.model.last_stack}.mlp"
     return Responses(examples, next(one for one in found if one.site == site), what)
@@ -91,12 +93,12 @@ def responses(_opened: Opened, weights: str, layer: int) -> Responses:
 
 @st.cache_resource(max_entries=64, show_spinner=False)
 def top_contexts(
-    _opened: Opened, weights: str, layer: int, neuron: int, lowest: bool
+    _opened: Opened, identity: str, layer: int, neuron: int, lowest: bool
 ) -> list[Context]:
     """The texts in which a neuron responds most (or, with two sides, is lowest)."""
     from probes.neurons import contexts
 
-    read = responses(_opened, weights, layer)
+    read = responses(_opened, identity, layer)
     return contexts(_opened.model, read.examples, read.neurons, neuron, lowest=lowest)
 
 
@@ -110,7 +112,7 @@ def _point(model: Any, layer: int) -> str:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def texts_of(_opened: Opened, weights: str) -> tuple[Examples, str]:
+def texts_of(_opened: Opened, identity: str) -> tuple[Examples, str]:
     """Texts that the model can read, and which they are."""
     from interp.data.records import Pair
     from probes.passages import passages, repeats

@@ -33,7 +33,7 @@ class Written:
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
-def direction(_opened: Opened, weights: str, sides: Sides, layer: int) -> SteeringVector:
+def direction(_opened: Opened, identity: str, sides: Sides, layer: int) -> SteeringVector:
     """The difference of the means of two sets of texts after a layer.
 
     Raises:
@@ -56,12 +56,12 @@ def effect(state: State, what: Goal, sides: Sides) -> pd.DataFrame:
     Raises:
         InterpError: see `direction`.
     """
-    return _effect(state, state.opened.weights, state.passage, what, sides, state.layer)
+    return _effect(state, state.opened.identity, state.passage, what, sides, state.layer)
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
 def _effect(
-    _state: State, weights: str, passage: Any, what: Goal, sides: Sides, layer: int
+    _state: State, identity: str, passage: Any, what: Goal, sides: Sides, layer: int
 ) -> pd.DataFrame:
     from interp.explain import inside
 
@@ -69,7 +69,7 @@ def _effect(
     return inside.steering_effect(
         _state.opened.model,
         inputs.pop("tokens"),
-        direction(_state.opened, weights, sides, layer),
+        direction(_state.opened, identity, sides, layer),
         _state.target(),
         STRENGTHS,
         n_random=RANDOM,
@@ -79,7 +79,7 @@ def _effect(
 
 @st.cache_resource(max_entries=32, show_spinner=False)
 def written(
-    _opened: Opened, weights: str, passage: Any, sides: Sides, layer: int, strength: float
+    _opened: Opened, identity: str, passage: Any, sides: Sides, layer: int, strength: float
 ) -> Written:
     """How a text goes on (of an encoder-decoder, what is written for it), plain and steered."""
     import torch
@@ -96,5 +96,5 @@ def written(
         return str(model.to_string(ids if passage.source else ids[len(passage.ids) :]))
 
     plain = go_on()
-    with inside.steered(model, direction(_opened, weights, sides, layer), strength):
+    with inside.steered(model, direction(_opened, identity, sides, layer), strength):
         return Written(plain, go_on())

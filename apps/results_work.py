@@ -35,7 +35,7 @@ class Writing:
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
-def write(_opened: Opened, weights: str, passage: Passage, writing: Writing) -> Passage:
+def write(_opened: Opened, identity: str, passage: Passage, writing: Writing) -> Passage:
     """What is read and what is written after it; of an encoder-decoder, what it writes anew."""
     import torch
 
@@ -55,7 +55,7 @@ def write(_opened: Opened, weights: str, passage: Passage, writing: Writing) -> 
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
-def judged(_opened: Opened, weights: str, whole: Passage, start: int) -> pd.DataFrame:
+def judged(_opened: Opened, identity: str, whole: Passage, start: int) -> pd.DataFrame:
     """How probable each token from `start` on was: `position`, `token`, `probability`, `rank`."""
     import pandas as pd
     import torch
@@ -77,7 +77,7 @@ def judged(_opened: Opened, weights: str, whole: Passage, start: int) -> pd.Data
 
 @st.cache_resource(max_entries=32, show_spinner=False)
 def explained(
-    _opened: Opened, weights: str, whole: Passage, start: int, method: str
+    _opened: Opened, identity: str, whole: Passage, start: int, method: str
 ) -> AnswerAttribution:
     """Every token from `start` on, by all before it.
 

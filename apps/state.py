@@ -186,7 +186,7 @@ def choose_rest(opened: Opened, text: str) -> State:
     """
     from apps.reading import encode, read
 
-    reading = read(opened.model, opened.weights, encode(opened.model, opened.weights, text))
+    reading = read(opened.model, opened.identity, encode(opened.model, opened.identity, text))
     at, place, foil = _choose_prediction(reading)
     layers, heads = opened.heads
     with st.expander(say("Part and method"), key="parts", on_change="rerun", expanded=True):

@@ -43,7 +43,7 @@ def show(state: State) -> None:
         )
         st.text(say("Quick depth: the parts chosen at first take seconds, all take minutes."))
         asked = st.form_submit_button(say("Audit it"))
-    key = f"audit-{state.opened.weights}"
+    key = f"audit-{state.opened.identity}"
     if asked and chosen:
         st.session_state.pop(key, None)
         try:

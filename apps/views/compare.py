@@ -74,7 +74,7 @@ def _another_text(state: State, steps: list[int]) -> Side:
     if second == text:
         st.info(say("Both are the same text. Change a word of the second."))
     opened, first = state.opened, state.passage
-    found = encode(opened.model, opened.weights, second)
+    found = encode(opened.model, opened.identity, second)
     if first.source:  # another source, and the same words written so far
         return Side(opened, Passage(first.ids, found.source), state.at, say("second"))
     if opened.model.cfg.shape == "encoder":

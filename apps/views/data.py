@@ -111,8 +111,8 @@ def _scored(state: State, table: pd.DataFrame) -> tuple[pd.DataFrame, bool]:
     """The table with what the model says; and whether the column `score` is right or wrong."""
     opened, texts = state.opened, tuple(table["text"])
     if state.reading.outputs == "token":
-        return table.assign(score=surprises(opened, opened.weights, texts)), False
-    found = probabilities(opened, opened.weights, texts)
+        return table.assign(score=surprises(opened, opened.identity, texts)), False
+    found = probabilities(opened, opened.identity, texts)
     classes = np.array(opened.model.cfg.class_names)
     table = table.assign(predicted=classes[found.argmax(1)], confidence=found.max(1))
     if "label" not in table:
@@ -190,7 +190,7 @@ def _calibration(state: State, scored: pd.DataFrame) -> None:
     st.header(say("Is it right as often as it says?"))
     classes = list(state.opened.model.cfg.class_names)
     opened = state.opened
-    found = probabilities(opened, opened.weights, tuple(scored["text"]))
+    found = probabilities(opened, opened.identity, tuple(scored["text"]))
     true = np.array([classes.index(label) for label in scored["label"]])
     error, brier = calibration(found, true)
     gap, loss, n = percent(error.value), number(brier.value), error.n

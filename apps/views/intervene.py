@@ -79,7 +79,7 @@ def _change(state: State) -> None:
         changed = _replaced(state, passage, read, place, other)
         with st.spinner(say("Patching"), show_time=True):
             opened = state.opened
-            found = patched(opened, opened.weights, passage, changed, kind, goal(state))
+            found = patched(opened, opened.identity, passage, changed, kind, goal(state))
     except InterpError as error:
         refuse(say("This change cannot be traced."), error)
         return
@@ -98,7 +98,7 @@ def _replaced(
     """The passage with one token replaced by what the reader wrote."""
     model = state.opened.model
     if model.tokenizer is None:
-        found = encode(model, state.opened.weights, other)
+        found = encode(model, state.opened.identity, other)
         (token, *more) = found.source or found.ids
         if more:
             raise InputError("Write the number of one token.")
@@ -118,7 +118,7 @@ def _off(state: State) -> None:
     opened = state.opened
     with st.spinner(say("Running without the head")):
         found = without_head(
-            opened, opened.weights, state.passage, state.layer, state.head, goal(state)
+            opened, opened.identity, state.passage, state.layer, state.head, goal(state)
         )
     st.text(f"{say('Layer')} {state.layer}, {say('head')} {state.head}")
     chart(partial(change_chart, found, scheme=scheme()), "without_head")
@@ -164,7 +164,7 @@ def _steer(state: State) -> None:
     strength = st.slider(say("How much"), -8.0, 8.0, 2.0, 0.5, key="strength", bind="query-params")
     try:
         with st.spinner(say("Writing"), show_time=True):
-            text = written(opened, opened.weights, state.passage, sides, state.layer, strength)
+            text = written(opened, opened.identity, state.passage, sides, state.layer, strength)
     except InterpError as error:
         refuse(say("The model cannot be steered this way."), error)
         return

@@ -39,7 +39,7 @@ def show(state: State) -> None:
 def _neurons(state: State, at: int) -> None:
     opened, layer = state.opened, state.layer
     try:
-        found = strongest(opened, opened.weights, state.passage, layer, at)
+        found = strongest(opened, opened.identity, state.passage, layer, at)
     except InterpError as error:
         refuse(say("There are no neurons to show."), error)
         return
@@ -97,7 +97,7 @@ def _width(state: State) -> int:
 def _writes(state: State, neuron: int) -> None:
     opened = state.opened
     try:
-        found = written(opened, opened.weights, state.layer, neuron)
+        found = written(opened, opened.identity, state.layer, neuron)
     except InterpError as error:
         refuse(say("What it writes cannot be read off the weights."), error)
         return
@@ -108,12 +108,12 @@ def _contexts(state: State, neuron: int) -> None:
     opened, layer = state.opened, state.layer
     try:
         with st.spinner(say("Reading the built-in texts"), show_time=True):
-            read = responses(opened, opened.weights, layer)
+            read = responses(opened, opened.identity, layer)
         lowest = read.neurons.lowest is not None and st.toggle(
             say("Where it is lowest"), key="lowest", bind="query-params"
         )
         with st.spinner(say("Reading the built-in texts"), show_time=True):
-            found = top_contexts(opened, opened.weights, layer, neuron, lowest)
+            found = top_contexts(opened, opened.identity, layer, neuron, lowest)
     except InterpError as error:
         refuse(say("The built-in texts cannot be read."), error)
         return

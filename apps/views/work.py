@@ -45,7 +45,7 @@ def _write(state: State) -> None:
     opened, read = state.opened, state.reading.passage
     try:
         with st.spinner(say("Writing"), show_time=True):
-            whole = write(opened, opened.weights, read, writing)
+            whole = write(opened, opened.identity, read, writing)
     except InterpError as error:
         refuse(say("The model cannot write on from here."), error)
         return
@@ -55,7 +55,7 @@ def _write(state: State) -> None:
         return
     st.header(say("What it writes"))
     st.code(literal(text_of(opened.model, whole.ids[start:])), language=None, wrap_lines=True)
-    found = judged(opened, opened.weights, whole, start)
+    found = judged(opened, opened.identity, whole, start)
     _tokens(state, whole, found)
     _matrix(state, whole, start)
 
@@ -90,7 +90,7 @@ def _tokens(state: State, whole: Passage, found: pd.DataFrame) -> None:
     rows = range(len(found))
     if st.session_state.get("written", 0) not in rows:  # of a longer text before
         st.session_state["written"] = 0
-    table = f"written-{hash((whole, state.opened.weights))}"
+    table = f"written-{hash((whole, state.opened.identity))}"
 
     def pick() -> None:
         for row in st.session_state[table].selection.rows:
@@ -152,7 +152,7 @@ def _send(state: State, whole: Passage, position: int, rank: int) -> None:
 def _reads(state: State, text: str, ids: tuple[int, ...]) -> bool:
     """Whether a text is read as these tokens; another may not even fit."""
     try:
-        return encode(state.opened.model, state.opened.weights, text).ids == ids
+        return encode(state.opened.model, state.opened.identity, text).ids == ids
     except InterpError:
         return False
 
@@ -168,14 +168,14 @@ def _matrix(state: State, whole: Passage, start: int) -> None:
         format_func=lambda method: method.replace("_", " "),
     )
     asked = two.button(say("Explain every token of it"), key="explain_answer")
-    recipe = (whole, start, method, state.opened.weights)
+    recipe = (whole, start, method, state.opened.identity)
     if not asked and st.session_state.get("explained_answer") != recipe:
         return
     st.session_state["explained_answer"] = recipe
     try:
         with st.spinner(say("Explaining"), show_time=True):
             opened = state.opened
-            found = explained(opened, opened.weights, whole, start, method)
+            found = explained(opened, opened.identity, whole, start, method)
     except InterpError as error:
         refuse(say("This answer cannot be explained by this method."), error)
         return
@@ -204,7 +204,7 @@ def _label(state: State) -> None:
         return
     try:
         with st.spinner(say("Reading")):
-            table = probabilities(state.opened, state.opened.weights, lines)
+            table = probabilities(state.opened, state.opened.identity, lines)
     except InterpError as error:
         refuse(say("These lines cannot be labelled."), error)
         return
