@@ -15,13 +15,14 @@ import argparse
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pandas as pd
 
 from interp.figures.atlas import atlas_chart
 from interp.model.hook_points import NamesFilter
 from interp.model.protocol import LanguageModel
+from probes.asking import add_study_arguments, study_asked
 from probes.frames import tidy
 from probes.labelled import TASKS, Parts, Pooling, treebank_parts
 from probes.multiplicity import corrected
@@ -30,7 +31,7 @@ from probes.solvers.families import family
 from probes.statistics import DRAWS
 from probes.study import Study
 from probes.subjects import over, subjects
-from probes.treebanks import add_treebank_argument, treebank_folder
+from probes.treebanks import treebank_folder
 
 
 def atlas(
@@ -96,42 +97,12 @@ def parts_of(data: str, task: str, whole: bool = False) -> Parts:
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", default="pos", metavar="TASK", help=", ".join(TASKS))
-    add_treebank_argument(parser)
-    parser.add_argument("--probe", default="logistic", help="logistic, ridge, lda, mlp:64, ...")
-    parser.add_argument("--sites", nargs="+", metavar="NAME", help="hook points (the stream)")
-    parser.add_argument("--pooling", default="last", choices=get_args(Pooling))
-    parser.add_argument("--whole", action="store_true", help="fit to the whole train part")
-    parser.add_argument("--controls", type=int, default=3, metavar="N", help="control tasks")
-    parser.add_argument("--twins", type=int, default=3, metavar="N", help="random models")
+    add_study_arguments(parser, "logistic, ridge, lda, mlp:64, ...", "last")
 
 
 def _measure(model: LanguageModel, options: argparse.Namespace) -> pd.DataFrame:
-    study = _study(
-        options.data,
-        options.task,
-        options.whole,
-        options.probe,
-        None if options.sites is None else tuple(options.sites),
-        options.pooling,
-        options.controls,
-        options.twins,
-    )
+    study = study_asked(options, parts_of, options.data, options.task, options.whole)
     return tidy(study(model), task=options.task)
-
-
-@functools.lru_cache(maxsize=1)  # models that come one after the other share data and twins
-def _study(
-    data: str,
-    task: str,
-    whole: bool,
-    probe: str,
-    sites: tuple[str, ...] | None,
-    pooling: Pooling,
-    controls: int,
-    twins: int,
-) -> Study:
-    parts = parts_of(data, task, whole)
-    return Study(parts, family(probe), sites, pooling, controls, twins)
 
 
 SCRIPT = Script(

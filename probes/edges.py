@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,7 @@ from interp.data.sets import read_set
 from interp.figures.edges import edges_chart
 from interp.model.hook_points import NamesFilter
 from interp.model.protocol import LanguageModel
+from probes.asking import add_study_arguments, study_asked
 from probes.frames import tidy
 from probes.labelled import EDGE, Labelled, Parts, Pooling, treebank_parts
 from probes.multiplicity import corrected
@@ -35,7 +36,7 @@ from probes.solvers.families import family
 from probes.statistics import DRAWS
 from probes.study import Study
 from probes.subjects import over, subjects
-from probes.treebanks import add_treebank_argument, treebank_folder
+from probes.treebanks import treebank_folder
 
 NAMED = "restaurant8k"
 """A set whose labelled stretches stand alone: names, dates, times and numbers of people."""
@@ -111,38 +112,12 @@ def answers(questions: Sequence[Question]) -> Labelled:
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_treebank_argument(parser)
-    parser.add_argument(
-        "--probe", default="logistic", help="logistic, mlp:64, low_rank:16, attentive:64, ..."
-    )
-    parser.add_argument("--sites", nargs="+", metavar="NAME", help="hook points (the stream)")
-    parser.add_argument("--pooling", default="mean", choices=get_args(Pooling))
-    parser.add_argument("--whole", action="store_true", help="fit to the whole train part")
-    parser.add_argument("--controls", type=int, default=3, metavar="N", help="control tasks")
-    parser.add_argument("--twins", type=int, default=3, metavar="N", help="random models")
+    add_study_arguments(parser, "logistic, mlp:64, low_rank:16, attentive:64, ...", "mean")
 
 
 def _measure(model: LanguageModel, options: argparse.Namespace) -> pd.DataFrame:
-    sites = None if options.sites is None else tuple(options.sites)
-    study = _study(
-        options.data, options.whole, options.probe, sites, options.pooling,
-        options.controls, options.twins,
-    )  # fmt: skip
+    study = study_asked(options, parts_of, options.data, options.whole, by_label=True)
     return tidy(study(model), task=EDGE)
-
-
-@functools.lru_cache(maxsize=1)  # models that come one after the other share data and twins
-def _study(
-    data: str,
-    whole: bool,
-    probe: str,
-    sites: tuple[str, ...] | None,
-    pooling: Pooling,
-    controls: int,
-    twins: int,
-) -> Study:
-    parts = parts_of(data, whole)
-    return Study(parts, family(probe), sites, pooling, controls, twins, by_label=True)
 
 
 SCRIPT = Script(

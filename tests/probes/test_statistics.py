@@ -91,11 +91,11 @@ def test_sign_flips_are_a_sample_of_all_flips() -> None:
     flips = np.array(list(product((-1, 1), repeat=7)))
     statistics = flips @ sums / np.sqrt((sums**2).sum(0))
     observed = statistics[-1] - 1e-12
-    alone = sign_flips(values, clusters, draws=20_000, corrected=False)
-    np.testing.assert_allclose(alone, (statistics >= observed).mean(0), atol=0.015)
-    together = sign_flips(values, clusters, draws=20_000)
+    alone = sign_flips(values, clusters, draws=200_000, corrected=False)
+    np.testing.assert_allclose(alone, (statistics >= observed).mean(0), atol=0.005)
+    together = sign_flips(values, clusters, draws=200_000)
     largest = statistics.max(1, keepdims=True)
-    np.testing.assert_allclose(together, (largest >= observed).mean(0), atol=0.015)
+    np.testing.assert_allclose(together, (largest >= observed).mean(0), atol=0.005)
     assert (alone <= together).all() and (alone < together).any()
 
 
