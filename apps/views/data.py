@@ -192,7 +192,8 @@ def _calibration(state: State, scored: pd.DataFrame) -> None:
     opened = state.opened
     found = probabilities(opened, opened.identity, tuple(scored["text"]))
     true = np.array([classes.index(label) for label in scored["label"]])
-    error, brier = calibration(found, true)
+    bins = max(1, min(10, len(true) // 10))  # one for the sentence and the chart
+    error, brier = calibration(found, true, bins=bins)
     gap, loss, n = percent(error.value), number(brier.value), error.n
     st.text(
         say(
@@ -203,7 +204,6 @@ def _calibration(state: State, scored: pd.DataFrame) -> None:
             loss=loss,
         )
     )
-    bins = max(1, min(10, len(true) // 10))
     table = reliability(found, true, bins=bins)
     chart(partial(reliability_chart, table, scheme=scheme()), "reliability")
 

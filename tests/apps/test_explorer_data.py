@@ -41,6 +41,9 @@ def test_a_classifier_shows_errors_slices_and_calibration(page: AppTest) -> None
     right = float((table["label"] == table["predicted"]).mean())
     slices, reliability = alts(page)
     assert slices.startswith("Accuracy: ") and reliability.startswith("Reliability of 8")
+    (said,) = (text.value for text in page.text if "expected calibration error" in text.value)
+    gap = said.partition(" by ")[2].partition("%")[0]
+    assert f"differ by {gap}% on average" in reliability  # the same bins
     assert f"{100 * right:.0f}% of the whole" in slices or f"{100 * right:.1f}%" in slices
     page.toggle(key="errors_only").set_value(True).run()
     assert not page.exception
