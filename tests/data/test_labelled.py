@@ -75,7 +75,8 @@ def test_the_first_token_of_each_word_bears_its_label(kind: str, data: st.DataOb
     words = [w for w in WORDS if w.strip() and not any(c.isspace() for c in w)]
     sentence = data.draw(st.lists(st.sampled_from(words), min_size=1, max_size=12))
     tags = [data.draw(st.sampled_from(CLASSES)) for _ in sentence]
-    source = TokenLabels([sentence], [tags], CLASSES, table, tokens=999, max_length=99, seed=0)
+    # Room for twelve of the longest word, a letter a token: nothing is cut off.
+    source = TokenLabels([sentence], [tags], CLASSES, table, tokens=999, max_length=250, seed=0)
     batch = source.batch(0)
     at = (batch.labels[0] != IGNORED).nonzero()[:, 0].tolist()
     assert [CLASSES[batch.labels[0, i]] for i in at] == tags
